@@ -1,0 +1,277 @@
+//! What the session and its turns send out to clients.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::chat::{Role, SessionId, StopReason, Usage};
+
+use super::inbound::ClientId;
+
+/// A message for one client.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outbound {
+    /// Where it goes.
+    pub client: ClientId,
+    /// The request it answers, if that had an id.
+    pub request_id: Option<String>,
+    /// The dialog it is about.
+    pub session: Option<SessionId>,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What an outbound message says.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Body {
+    /// First message after connecting: the client's current dialog (`session`) and its title.
+    Established {
+        /// The dialog's title.
+        title: String,
+    },
+    /// An input is stored and will be worked on.
+    Accepted,
+    /// The turn of an input has begun.
+    TurnStarted {
+        /// The turn's number.
+        turn: i64,
+    },
+    /// A piece of the answer.
+    Delta {
+        /// The text.
+        text: Arc<str>,
+        /// Whether it is reasoning, not answer.
+        reasoning: bool,
+    },
+    /// A tool call begins.
+    ToolStarted {
+        /// The call's id.
+        call_id: String,
+        /// The tool.
+        name: String,
+        /// Its arguments as JSON text.
+        arguments: String,
+    },
+    /// Live output of a running tool.
+    ToolOutput {
+        /// The call's id.
+        call_id: String,
+        /// The new text.
+        text: String,
+    },
+    /// A tool call has ended.
+    ToolFinished {
+        /// The call's id.
+        call_id: String,
+        /// The tool.
+        name: String,
+        /// Whether it failed.
+        is_error: bool,
+        /// How long it took.
+        took: Duration,
+        /// The result as the model sees it, cut to a few thousand characters.
+        content: String,
+    },
+    /// A turn has ended; comes before the answer or error.
+    TurnFinished {
+        /// The turn's number.
+        turn: i64,
+        /// Tokens of all its model calls.
+        usage: Usage,
+        /// The model that answered last.
+        model: String,
+        /// Why it ended; `None` for a turn that failed or was stopped.
+        stop: Option<StopReason>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The answer to an input.
+    Answer {
+        /// The text.
+        content: Arc<str>,
+        /// Whether the input joined another input's turn.
+        merged: bool,
+    },
+    /// A slash command's answer.
+    Command {
+        /// The command's name without the slash.
+        command: String,
+        /// The text.
+        content: String,
+    },
+    /// A request failed.
+    Error {
+        /// What kind of failure.
+        code: ErrorCode,
+        /// One sentence for people, with what to do.
+        message: String,
+    },
+    /// A dialog was made and is now the client's.
+    Created {
+        /// Its title.
+        title: String,
+    },
+    /// The dialogs of a chat, newest first.
+    List {
+        /// The dialogs.
+        dialogs: Vec<DialogInfo>,
+    },
+    /// A dialog's newest messages, oldest first; the client was switched to it.
+    Loaded {
+        /// The messages, waiting inputs last.
+        messages: Vec<HistoryItem>,
+        /// Whether older ones exist.
+        has_more: bool,
+    },
+    /// A dialog has a new title.
+    Renamed {
+        /// The title.
+        title: String,
+    },
+    /// A dialog was archived.
+    Archived,
+    /// A dialog was deleted.
+    Deleted,
+    /// A dialog's messages were deleted.
+    Cleared,
+    /// The slash commands: name, usage, description.
+    Commands {
+        /// One entry a command.
+        commands: Vec<(&'static str, &'static str, &'static str)>,
+    },
+    /// Everything the client sent before its ping is committed.
+    Pong,
+    /// A remark that answers nothing, such as "still waiting".
+    Notification {
+        /// The text.
+        content: String,
+    },
+}
+
+/// Kinds of failure a program may want to tell apart. The words are part of the wire contract.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorCode {
+    /// The request is not valid JSON of the expected shape.
+    BadRequest,
+    /// The `type` is not known.
+    UnknownType,
+    /// No such slash command.
+    UnknownCommand,
+    /// No such dialog.
+    NotFound,
+    /// The request needs the gateway's token.
+    Forbidden,
+    /// Too many messages wait.
+    QueueFull,
+    /// The message was not stored.
+    Storage,
+    /// The turn was stopped.
+    Stopped,
+    /// The model service failed.
+    Provider,
+    /// The model service refused the key or the account.
+    Auth,
+    /// The model service did not answer in time.
+    Timeout,
+    /// A fault of ours; the text holds a reference into the log.
+    Internal,
+    /// The gateway is ending.
+    ShuttingDown,
+}
+
+impl ErrorCode {
+    /// Returns the word used on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::UnknownType => "unknown_type",
+            Self::UnknownCommand => "unknown_command",
+            Self::NotFound => "not_found",
+            Self::Forbidden => "forbidden",
+            Self::QueueFull => "queue_full",
+            Self::Storage => "storage",
+            Self::Stopped => "stopped",
+            Self::Provider => "provider",
+            Self::Auth => "auth",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+
+    /// Reads the word back; unknown words are `Internal`.
+    pub fn from_word(word: &str) -> Self {
+        [
+            Self::BadRequest,
+            Self::UnknownType,
+            Self::UnknownCommand,
+            Self::NotFound,
+            Self::Forbidden,
+            Self::QueueFull,
+            Self::Storage,
+            Self::Stopped,
+            Self::Provider,
+            Self::Auth,
+            Self::Timeout,
+            Self::ShuttingDown,
+        ]
+        .into_iter()
+        .find(|code| code.as_str() == word)
+        .unwrap_or(Self::Internal)
+    }
+}
+
+/// One dialog in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DialogInfo {
+    /// Its id.
+    pub session: SessionId,
+    /// Its title.
+    pub title: String,
+    /// Whether it is archived.
+    pub archived: bool,
+    /// When its last message came.
+    pub updated_at: SystemTime,
+    /// How many messages it holds.
+    pub n_messages: u64,
+}
+
+/// One message of a loaded dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HistoryItem {
+    /// Who said it.
+    pub role: Role,
+    /// Its text as people see it; for tool rounds a line for each call.
+    pub content: String,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// How far it is.
+    pub state: ItemState,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ItemState {
+    /// Part of the history.
+    Done,
+    /// Waits for its turn.
+    Queued,
+    /// Its turn runs.
+    Running,
+    /// Its turn failed.
+    Failed,
+    /// Its turn was stopped.
+    Stopped,
+}
+
+impl ItemState {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What channels send to the `session` actor.
+
+use std::time::SystemTime;
+
+use crate::chat::{Command, Route, SessionId};
+
+/// A connected client of this process; never reused while the process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ClientId(pub u64);
+
+/// Which additive messages a client asked for in its `hello`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wants {
+    /// `input_accepted`.
+    pub accepted: bool,
+    /// `turn_started`, `turn_finished`.
+    pub turns: bool,
+    /// `assistant_delta`.
+    pub deltas: bool,
+    /// `tool_started`, `tool_output`, `tool_finished`.
+    pub tools: bool,
+    /// `approval_request`.
+    pub approvals: bool,
+    /// `session_updated`.
+    pub sessions: bool,
+}
+
+/// Who asks, and how to answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// The client the answer goes to.
+    pub client: ClientId,
+    /// The client's own id of this request, echoed on every reply; for inputs also the idempotency key.
+    pub request_id: Option<String>,
+    /// The additive messages it asked for.
+    pub wants: Wants,
+}
+
+/// A message in the ordered lane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inbound {
+    /// Who asks.
+    pub caller: Caller,
+    /// What is asked.
+    pub body: InboundBody,
+    /// When it was received.
+    pub at: SystemTime,
+}
+
+/// What an inbound message asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InboundBody {
+    /// A client connected and speaks for this chat until it says otherwise.
+    Connected {
+        /// The chat it starts in.
+        route: Route,
+    },
+    /// A client has gone; its running turn goes on.
+    Disconnected,
+    /// Text for the model, or a slash command that keeps its place in the order.
+    Input {
+        /// The chat, if the client named one; else the client's current dialog.
+        route: Option<Route>,
+        /// An exact dialog; wins over `route`.
+        session: Option<SessionId>,
+        /// A label of the sender, never authority.
+        sender: Option<String>,
+        /// What was typed.
+        text: String,
+    },
+    /// Deletes a dialog's messages.
+    Clear {
+        /// The dialog, else the current one of `route`, else the client's.
+        session: Option<SessionId>,
+        /// The chat whose current dialog is meant.
+        route: Option<Route>,
+    },
+    /// Makes a dialog and switches the client to it.
+    Create {
+        /// Its title, if given.
+        title: Option<String>,
+    },
+    /// Lists the dialogs of the client's chat.
+    List {
+        /// Whether archived ones are wanted too.
+        archived: bool,
+    },
+    /// Switches the client to a dialog and shows its newest messages.
+    Load {
+        /// The dialog.
+        session: SessionId,
+    },
+    /// Names a dialog.
+    Rename {
+        /// The dialog, else the client's current one.
+        session: Option<SessionId>,
+        /// The new title.
+        title: String,
+    },
+    /// Archives a dialog.
+    Archive {
+        /// The dialog, else the client's current one.
+        session: Option<SessionId>,
+    },
+    /// Deletes a dialog and its messages.
+    Delete {
+        /// The dialog, else the client's current one.
+        session: Option<SessionId>,
+    },
+    /// Asks for the list of slash commands.
+    Commands,
+    /// Answered when everything sent before it is committed.
+    Ping,
+}
+
+/// A message in the lane that overtakes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// Who asks.
+    pub caller: Caller,
+    /// What is asked.
+    pub op: Op,
+}
+
+/// What a control message asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// A slash command of the control lane.
+    Command {
+        /// The chat, if the client named one; else the client's current dialog.
+        route: Option<Route>,
+        /// An exact dialog; wins over `route`.
+        session: Option<SessionId>,
+        /// The command.
+        command: Command,
+    },
+}

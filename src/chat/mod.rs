@@ -1,0 +1,12 @@
+//! The vocabulary every other module speaks: messages, parts, tool calls, usage and ids.
+//!
+//! Plain data and pure functions; no thread, no queue, no I/O. JSON and SQL forms of these types live at the borders
+//! (`wire`, `providers`, `storage`), so nothing here derives `Serialize`.
+
+mod id;
+mod input;
+mod message;
+
+pub use id::{ChannelId, ChatId, DialogId, IdError, Route, SessionId};
+pub use input::{Command, Input, Lane, classify};
+pub use message::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};

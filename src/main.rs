@@ -1,0 +1,3 @@
+//! The `picobot` binary.
+
+fn main() {}

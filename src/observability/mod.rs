@@ -1,0 +1,9 @@
+//! What happens, told to whoever watches: agent and tool events, the log sink, health counters.
+//!
+//! Called from every thread; never blocks on anything but the log file's own lock.
+
+mod events;
+mod health;
+
+pub use events::{Event, Observer, Observers};
+pub use health::{Health, Part};

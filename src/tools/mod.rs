@@ -1,0 +1,74 @@
+//! What a turn can do: the `Tool` trait, the registry, and one file per tool.
+//!
+//! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text.
+//! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
+
+mod registry;
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::chat::SessionId;
+use crate::threads::CancelToken;
+
+pub use registry::{Registry, typed_schema};
+
+/// What running a call again would do; decides about journaling and parallel runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effects {
+    /// Changes nothing: may run beside others and may be run again.
+    ReadOnly,
+    /// Changes something, but twice is the same as once.
+    Idempotent,
+    /// Must not be run twice on our own initiative.
+    SideEffect,
+}
+
+/// What a tool may use while it runs.
+pub struct ToolCtx<'a> {
+    /// The workspace folder, absolute.
+    pub workspace: &'a std::path::Path,
+    /// The dialog the call belongs to.
+    pub session: &'a SessionId,
+    /// Stops the call.
+    pub cancel: &'a CancelToken,
+    /// Takes live output for clients that watch.
+    pub output: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Why a call gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ToolError {
+    /// For the model: what was wrong and what to do next. Goes back as an error result.
+    #[error("{0}")]
+    Failed(String),
+    /// The turn was stopped while the call ran.
+    #[error("Stopped by user")]
+    Cancelled,
+}
+
+impl ToolError {
+    /// Makes an error for the model.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
+    }
+}
+
+/// One ability of the agent.
+pub trait Tool: Send + Sync {
+    /// Returns the name the model calls, `^[a-z][a-z0-9_]{0,63}$`.
+    fn name(&self) -> Cow<'static, str>;
+
+    /// Returns one or two sentences for the model.
+    fn description(&self) -> Cow<'static, str>;
+
+    /// Returns the JSON Schema of the arguments: an object with `properties`.
+    fn parameters(&self) -> Value;
+
+    /// Tells what running these arguments again would do.
+    fn effects(&self, arguments: &Value) -> Effects;
+
+    /// Runs a call. `arguments` is an object that passed the schema check.
+    fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError>;
+}

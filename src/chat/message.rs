@@ -41,6 +41,8 @@ pub enum Part {
     /// The volatile block of a user message (time, recalled memories, channel facts). Stored and replayed word for
     /// word, never shown to people as part of what they said.
     Context(String),
+    /// A remark of PicoBot's own ("stopped", "the service failed"). Shown to people, never sent to a model.
+    Note(String),
     /// A tool call; only in assistant messages.
     ToolCall(ToolCall),
     /// A tool result; only in tool messages.

@@ -1,0 +1,161 @@
+//! The `tool_calls` and `model_calls` tables: the journal of side effects, and the ledger of model calls.
+
+use std::time::{Duration, SystemTime};
+
+use rusqlite::params;
+
+use super::db::Tx;
+use super::error::StorageError;
+use super::to_millis;
+use super::turns::TurnId;
+use crate::chat::Usage;
+
+/// A tool call as journaled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallRecord {
+    /// The call's id.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// `done`, `failed` or `stopped`.
+    pub state: &'static str,
+    /// When it began.
+    pub started_at: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// Size of its result.
+    pub result_bytes: usize,
+}
+
+/// A model call as kept in the ledger.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ModelCallRecord {
+    /// The provider's configured name.
+    pub provider: String,
+    /// The model id.
+    pub model: String,
+    /// What for: `turn`.
+    pub purpose: &'static str,
+    /// `ok` or the class of the failure.
+    pub outcome: &'static str,
+    /// Tokens as reported; unknown is unknown.
+    pub usage: Usage,
+    /// Whole duration.
+    pub latency: Duration,
+    /// Until the first piece of answer.
+    pub first_token: Option<Duration>,
+    /// HTTP attempts.
+    pub attempts: u32,
+    /// When it began.
+    pub at: SystemTime,
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn count(tokens: Option<u64>) -> Option<i64> {
+    tokens.map(|n| i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+impl Tx<'_> {
+    /// Notes that a call with side effects begins now; commit before running it.
+    pub fn start_call(
+        &self,
+        turn: TurnId,
+        call_id: &str,
+        name: &str,
+        now: SystemTime,
+    ) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO tool_calls (turn, call_id, name, state, started_at)
+                 VALUES (?1, ?2, ?3, 'started', ?4)",
+            )?
+            .execute(params![turn.0, call_id, name, to_millis(now)])?;
+        Ok(())
+    }
+
+    /// Tells whether a call of a turn was begun and has no result.
+    pub fn call_started(&self, turn: TurnId, call_id: &str) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM tool_calls
+                 WHERE turn = ?1 AND call_id = ?2 AND state = 'started')",
+            )?
+            .query_row(params![turn.0, call_id], |row| row.get(0))?)
+    }
+
+    /// Notes how a call ended, begun or not.
+    pub fn end_call(&self, turn: TurnId, record: &CallRecord) -> Result<(), StorageError> {
+        let took = millis(record.took);
+        let bytes = i64::try_from(record.result_bytes).unwrap_or(i64::MAX);
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5
+                 WHERE turn = ?1 AND call_id = ?2 AND state = 'started'",
+            )?
+            .execute(params![turn.0, record.call_id, record.state, took, bytes])?;
+        if changed == 0 {
+            self.sql
+                .prepare_cached(
+                    "INSERT INTO tool_calls
+                     (turn, call_id, name, state, started_at, took_ms, result_bytes)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![
+                    turn.0,
+                    record.call_id,
+                    record.name,
+                    record.state,
+                    to_millis(record.started_at),
+                    took,
+                    bytes
+                ])?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the calls a dead process left begun will get no result of their own.
+    pub fn interrupt_calls(&self, turn: TurnId) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE tool_calls SET state = 'interrupted' WHERE turn = ?1 AND state = 'started'",
+            )?
+            .execute([turn.0])?;
+        Ok(())
+    }
+
+    /// Enters a model call into the ledger.
+    pub fn record_model_call(
+        &self,
+        turn: TurnId,
+        record: &ModelCallRecord,
+    ) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO model_calls
+                 (turn, provider, model, purpose, outcome, input_tokens, output_tokens,
+                  cached_tokens, reasoning_tokens, latency_ms, first_token_ms, attempts, at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                turn.0,
+                record.provider,
+                record.model,
+                record.purpose,
+                record.outcome,
+                count(record.usage.input),
+                count(record.usage.output),
+                count(record.usage.cached),
+                count(record.usage.reasoning),
+                millis(record.latency),
+                record.first_token.map(millis),
+                record.attempts,
+                to_millis(record.at)
+            ])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! Opening the file and running transactions on its one connection.
+//!
+//! Owns the connection and its mutex. A panic inside a closure rolls its transaction back, so a poisoned mutex is
+//! recovered.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::StorageError;
+use super::schema;
+
+/// Above this size the check after an unclean end is left to [`Db::check`], run in the background.
+const CHECK_AT_OPEN_BYTES: u64 = 64 * 1024 * 1024;
+/// Every statement of a turn stays prepared.
+const STATEMENT_CACHE: usize = 96;
+
+/// The open database.
+pub struct Db {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+    unchecked: bool,
+}
+
+/// A running transaction; the query methods are spread over this module's files.
+pub struct Tx<'c> {
+    pub(super) sql: &'c Connection,
+}
+
+impl Db {
+    /// Opens or creates the database; call with the instance lock held.
+    ///
+    /// Makes the folder if missing. Refuses a file of a newer version without writing to it. After an unclean end the
+    /// file is checked first (see [`Db::needs_check`] for large ones).
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let unclean = wal_left(path);
+        prepare_file(path)?;
+        refuse_newer(path)?;
+        let connection = connect(path).map_err(|error| named(error.into(), path))?;
+        let size = fs::metadata(path).map_or(0, |meta| meta.len());
+        let mut db = Self {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+            unchecked: unclean && size > CHECK_AT_OPEN_BYTES,
+        };
+        if unclean && !db.unchecked {
+            db.check()?;
+        }
+        let connection = db
+            .connection
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        schema::migrate(connection).map_err(|error| named(error, path))?;
+        Ok(db)
+    }
+
+    /// Returns the file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells whether the last end was unclean and the file too large to be checked at open.
+    pub fn needs_check(&self) -> bool {
+        self.unchecked
+    }
+
+    /// Runs SQLite's `quick_check`; holds the connection meanwhile.
+    pub fn check(&self) -> Result<(), StorageError> {
+        let report: String = self
+            .lock()
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| named(error.into(), &self.path))?;
+        if report == "ok" {
+            Ok(())
+        } else {
+            Err(StorageError::Damaged {
+                name: file_name(&self.path),
+                detail: report,
+            })
+        }
+    }
+
+    /// Runs a closure that only reads, in one snapshot.
+    pub fn read<T>(
+        &self,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.transact(TransactionBehavior::Deferred, run)
+    }
+
+    /// Runs a closure and commits what it wrote; when this returns, the commit has reached the disk. An error rolls
+    /// everything back.
+    pub fn write<T>(
+        &self,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.transact(TransactionBehavior::Immediate, run)
+    }
+
+    /// Like [`Db::write`], but the commit waits for no disk: it survives the end of the process, not of the machine.
+    /// For notes whose loss costs nothing, such as the start of a turn.
+    pub fn write_relaxed<T>(
+        &self,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let mut connection = self.lock();
+        connection
+            .prepare_cached("PRAGMA synchronous=NORMAL")?
+            .execute([])?;
+        let result = transact(&mut connection, TransactionBehavior::Immediate, run);
+        connection
+            .prepare_cached("PRAGMA synchronous=FULL")?
+            .execute([])?;
+        result
+    }
+
+    /// Gives page-cache memory back after a burst.
+    pub fn shrink(&self) {
+        if let Err(error) = self.lock().execute_batch("PRAGMA shrink_memory") {
+            log::debug!("shrink_memory: {error}");
+        }
+    }
+
+    fn transact<T>(
+        &self,
+        behavior: TransactionBehavior,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        transact(&mut self.lock(), behavior, run)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let value = run(&Tx { sql: &transaction })?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// A clean close removes the write-ahead log; one with content means that the last process was cut off.
+fn wal_left(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    fs::metadata(wal).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// Makes the folder and the file with private modes, whatever the umask.
+fn prepare_file(path: &Path) -> Result<(), StorageError> {
+    let failed = |source| StorageError::Open {
+        path: path.display().to_string(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
+    }
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Reads the schema version from the file's header, so that a newer file is refused before anything is written.
+///
+/// Offset 60, big-endian: <https://www.sqlite.org/fileformat.html> §1.3.
+fn refuse_newer(path: &Path) -> Result<(), StorageError> {
+    let mut header = [0_u8; 64];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_err() {
+        return Ok(()); // Empty or short: SQLite itself will judge.
+    }
+    let version = i64::from(u32::from_be_bytes([
+        header[60], header[61], header[62], header[63],
+    ]));
+    if header.starts_with(b"SQLite format 3\0") && version > schema::VERSION {
+        return Err(StorageError::Newer {
+            found: version,
+            known: schema::VERSION,
+        });
+    }
+    Ok(())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    connection.execute_batch(
+        "PRAGMA synchronous=FULL;
+         PRAGMA foreign_keys=ON;
+         PRAGMA trusted_schema=OFF;
+         PRAGMA cell_size_check=ON;
+         PRAGMA wal_autocheckpoint=1000;
+         PRAGMA journal_size_limit=67108864;
+         PRAGMA mmap_size=0;
+         PRAGMA cache_size=-512;",
+    )?;
+    Ok(connection)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Puts the file's name into a report of damage.
+fn named(error: StorageError, path: &Path) -> StorageError {
+    match error {
+        StorageError::Damaged { detail, .. } => StorageError::Damaged {
+            name: file_name(path),
+            detail,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_has_the_wal_fix() {
+        assert!(
+            rusqlite::version_number() >= 3_051_003,
+            "{}",
+            rusqlite::version()
+        );
+    }
+
+    #[test]
+    fn refuses_a_newer_file_without_touching_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("picobot.db");
+        drop(Db::open(&path).unwrap());
+        let raw = Connection::open(&path).unwrap();
+        raw.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        raw.pragma_update(None, "user_version", 9_999).unwrap();
+        drop(raw);
+        let before = fs::read(&path).unwrap();
+        let Err(StorageError::Newer { found: 9_999, .. }) = Db::open(&path) else {
+            panic!("a newer file was opened");
+        };
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn refuses_garbage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("picobot.db");
+        fs::write(&path, "this is not a database, whatever its name says").unwrap();
+        let Err(StorageError::Damaged { name, .. }) = Db::open(&path) else {
+            panic!("garbage was opened");
+        };
+        assert_eq!(name, "picobot.db");
+    }
+
+    #[test]
+    fn an_error_rolls_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("picobot.db")).unwrap();
+        let failed: Result<(), _> = db.write(|tx| {
+            tx.sql.execute(
+                "INSERT INTO prompts(digest, system, tools) VALUES ('a','b','c')",
+                [],
+            )?;
+            Err(StorageError::Full)
+        });
+        assert!(failed.is_err());
+        let n: i64 = db
+            .read(|tx| {
+                Ok(tx
+                    .sql
+                    .query_row("SELECT count(*) FROM prompts", [], |row| row.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(n, 0);
+        db.write_relaxed(|tx| {
+            tx.sql.execute(
+                "INSERT INTO prompts(digest, system, tools) VALUES ('a','b','c')",
+                [],
+            )?;
+            Ok(())
+        })
+        .unwrap();
+        let synchronous: i64 = db
+            .read(|tx| {
+                Ok(tx
+                    .sql
+                    .query_row("PRAGMA synchronous", [], |row| row.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(synchronous, 2, "FULL is back");
+    }
+}

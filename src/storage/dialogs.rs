@@ -1,0 +1,238 @@
+//! The `dialogs` and `chats` tables: dialogs of a chat, and which one is current.
+
+use std::time::SystemTime;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::db::Tx;
+use super::error::StorageError;
+use super::{from_millis, to_millis};
+use crate::chat::{ChannelId, ChatId, DialogId, Route, SessionId};
+
+/// A dialog's row number; never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct DialogKey(pub i64);
+
+/// One dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DialogRow {
+    /// Its row number.
+    pub key: DialogKey,
+    /// Its name for the outside.
+    pub session: SessionId,
+    /// Its title; empty until named or first used.
+    pub title: String,
+    /// Whether it is archived.
+    pub archived: bool,
+    /// When its last message came.
+    pub updated_at: SystemTime,
+    /// How many messages people see in it.
+    pub n_messages: u64,
+}
+
+const COLUMNS: &str = "id, channel, chat, name, title, archived, updated_at, n_messages";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<DialogRow> {
+    fn name<T>(result: Result<T, crate::chat::IdError>) -> rusqlite::Result<T> {
+        // Only checked names are ever written.
+        result.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    }
+    Ok(DialogRow {
+        key: DialogKey(row.get(0)?),
+        session: SessionId {
+            channel: name(ChannelId::new(row.get_ref(1)?.as_str()?))?,
+            chat: name(ChatId::new(row.get_ref(2)?.as_str()?))?,
+            dialog: name(DialogId::new(row.get_ref(3)?.as_str()?))?,
+        },
+        title: row.get(4)?,
+        archived: row.get(5)?,
+        updated_at: from_millis(row.get(6)?),
+        n_messages: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+    })
+}
+
+impl Tx<'_> {
+    /// Makes a dialog in a chat; its name is a number no dialog had before.
+    pub fn create_dialog(
+        &self,
+        route: &Route,
+        title: &str,
+        now: SystemTime,
+    ) -> Result<DialogRow, StorageError> {
+        let next: i64 = self
+            .sql
+            .prepare_cached(
+                "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'dialogs'), 0) + 1",
+            )?
+            .query_row([], |row| row.get(0))?;
+        self.sql
+            .prepare_cached(
+                "INSERT INTO dialogs (id, channel, chat, name, title, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+            )?
+            .execute(params![
+                next,
+                route.channel.as_str(),
+                route.chat.as_str(),
+                next.to_string(),
+                title,
+                to_millis(now)
+            ])?;
+        self.dialog(DialogKey(next))?
+            .ok_or(StorageError::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// Finds a dialog by its row number.
+    pub fn dialog(&self, key: DialogKey) -> Result<Option<DialogRow>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM dialogs WHERE id = ?1"))?
+            .query_row([key.0], from_row)
+            .optional()?)
+    }
+
+    /// Finds a dialog by its exact outside name.
+    pub fn find_dialog(&self, session: &SessionId) -> Result<Option<DialogRow>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM dialogs WHERE channel = ?1 AND chat = ?2 AND name = ?3"
+            ))?
+            .query_row(
+                params![
+                    session.channel.as_str(),
+                    session.chat.as_str(),
+                    session.dialog.as_str()
+                ],
+                from_row,
+            )
+            .optional()?)
+    }
+
+    /// Returns the chat's current dialog; makes one if the chat has none.
+    pub fn current_dialog(
+        &self,
+        route: &Route,
+        now: SystemTime,
+    ) -> Result<DialogRow, StorageError> {
+        let found = self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM dialogs
+                 WHERE id = (SELECT current FROM chats WHERE channel = ?1 AND chat = ?2)
+                   AND archived = 0"
+            ))?
+            .query_row(
+                params![route.channel.as_str(), route.chat.as_str()],
+                from_row,
+            )
+            .optional()?;
+        if let Some(row) = found {
+            return Ok(row);
+        }
+        let row = self.create_dialog(route, "", now)?;
+        self.set_current(route, row.key)?;
+        Ok(row)
+    }
+
+    /// Makes a dialog the current one of its chat.
+    pub fn set_current(&self, route: &Route, dialog: DialogKey) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO chats (channel, chat, current) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (channel, chat) DO UPDATE SET current = excluded.current",
+            )?
+            .execute(params![
+                route.channel.as_str(),
+                route.chat.as_str(),
+                dialog.0
+            ])?;
+        Ok(())
+    }
+
+    /// Lists the dialogs of a chat, last used first; at most `limit`.
+    pub fn list_dialogs(
+        &self,
+        route: &Route,
+        archived: bool,
+        limit: usize,
+    ) -> Result<Vec<DialogRow>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM dialogs WHERE channel = ?1 AND chat = ?2 AND archived <= ?3
+             ORDER BY updated_at DESC, id DESC LIMIT ?4"
+        ))?;
+        let rows = statement.query_map(
+            params![
+                route.channel.as_str(),
+                route.chat.as_str(),
+                archived,
+                i64::try_from(limit).unwrap_or(i64::MAX)
+            ],
+            from_row,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Names a dialog.
+    pub fn rename_dialog(&self, dialog: DialogKey, title: &str) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE dialogs SET title = ?2 WHERE id = ?1")?
+            .execute(params![dialog.0, title])?;
+        Ok(())
+    }
+
+    /// Gives a dialog a title if it has none yet.
+    pub fn title_if_unnamed(&self, dialog: DialogKey, title: &str) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE dialogs SET title = ?2 WHERE id = ?1 AND title = ''")?
+            .execute(params![dialog.0, title])?;
+        Ok(())
+    }
+
+    /// Puts a dialog away; its chat gets a new current dialog when next asked for.
+    pub fn archive_dialog(&self, dialog: DialogKey) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE dialogs SET archived = 1 WHERE id = ?1")?
+            .execute([dialog.0])?;
+        Ok(())
+    }
+
+    /// Deletes a dialog with its messages. Ids of its inputs stay known, so that a repeat is not taken for new.
+    pub fn delete_dialog(&self, dialog: DialogKey) -> Result<(), StorageError> {
+        self.forget_inputs(dialog)?;
+        self.sql
+            .prepare_cached("DELETE FROM dialogs WHERE id = ?1")?
+            .execute([dialog.0])?;
+        Ok(())
+    }
+
+    /// Deletes a dialog's messages and the prompt it was begun with.
+    pub fn clear_dialog(&self, dialog: DialogKey, now: SystemTime) -> Result<(), StorageError> {
+        self.forget_inputs(dialog)?;
+        self.sql
+            .prepare_cached("DELETE FROM messages WHERE dialog = ?1")?
+            .execute([dialog.0])?;
+        self.sql
+            .prepare_cached(
+                "UPDATE dialogs SET n_messages = 0, prompt = NULL, updated_at = ?2 WHERE id = ?1",
+            )?
+            .execute(params![dialog.0, to_millis(now)])?;
+        Ok(())
+    }
+
+    /// Counts new visible messages of a dialog and notes the time.
+    pub(super) fn touch_dialog(
+        &self,
+        dialog: DialogKey,
+        added: i64,
+        now: SystemTime,
+    ) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE dialogs SET n_messages = n_messages + ?2, updated_at = max(updated_at, ?3)
+                 WHERE id = ?1",
+            )?
+            .execute(params![dialog.0, added, to_millis(now)])?;
+        Ok(())
+    }
+}

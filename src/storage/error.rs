@@ -1,0 +1,58 @@
+//! Why the database could not do something: one variant per decision someone takes.
+
+use rusqlite::ErrorCode;
+
+/// Why the database could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The file is not a database, or its pages do not fit together.
+    #[error("database {name} is damaged ({detail})")]
+    Damaged {
+        /// The file's name.
+        name: String,
+        /// What SQLite found.
+        detail: String,
+    },
+    /// A newer PicoBot wrote the file.
+    #[error("database was written by a newer PicoBot (schema {found}, this one knows {known})")]
+    Newer {
+        /// The file's schema version.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The file cannot be read or written.
+    #[error("the database cannot be read or written")]
+    Io(#[source] rusqlite::Error),
+    /// Anything else SQLite refused.
+    #[error("database error")]
+    Sqlite(#[source] rusqlite::Error),
+    /// The folder or file cannot be made or opened.
+    #[error("cannot open {path}")]
+    Open {
+        /// The path.
+        path: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                Self::Io(error)
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+                name: String::new(),
+                detail: error.to_string(),
+            },
+            _ => Self::Sqlite(error),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The `inbox` table: every accepted input, committed before it is acknowledged, and its stored answer.
+
+use std::time::SystemTime;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::db::Tx;
+use super::dialogs::DialogKey;
+use super::error::StorageError;
+use super::turns::TurnId;
+use super::{from_millis, to_millis};
+
+/// An input's row number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct InboxId(pub i64);
+
+/// An input about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewInput<'a> {
+    /// The channel it came by.
+    pub source: &'a str,
+    /// The sender's own id of it.
+    pub external_id: Option<&'a str>,
+    /// The dialog it goes to; `None` for a command.
+    pub dialog: Option<DialogKey>,
+    /// A label of the sender.
+    pub sender: Option<&'a str>,
+    /// The text.
+    pub content: &'a str,
+    /// When it was received.
+    pub received_at: SystemTime,
+}
+
+/// How an input ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Answered.
+    Done,
+    /// Its turn failed.
+    Failed,
+    /// Stopped by someone.
+    Stopped,
+}
+
+impl Outcome {
+    /// Returns the stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The answer kept for a repeat of an input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredReply {
+    /// `answer`, `error` or `command`.
+    pub kind: String,
+    /// The error's code or the command's name.
+    pub code: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A stored input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InboxRow {
+    /// Its row number.
+    pub id: InboxId,
+    /// The dialog it goes to.
+    pub dialog: Option<DialogKey>,
+    /// The text; empty once the turn's messages hold it.
+    pub content: String,
+    /// A label of the sender.
+    pub sender: Option<String>,
+    /// Its turn, once begun.
+    pub turn: Option<TurnId>,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// The answer, once ended.
+    pub reply: Option<StoredReply>,
+    /// When it was received.
+    pub received_at: SystemTime,
+}
+
+const COLUMNS: &str =
+    "id, dialog, content, sender, turn, outcome, reply_kind, reply_code, reply, received_at";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
+    let reply = match row.get::<_, Option<String>>(6)? {
+        Some(kind) => Some(StoredReply {
+            kind,
+            code: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+            text: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
+        }),
+        None => None,
+    };
+    Ok(InboxRow {
+        id: InboxId(row.get(0)?),
+        dialog: row.get::<_, Option<i64>>(1)?.map(DialogKey),
+        content: row.get(2)?,
+        sender: row.get(3)?,
+        turn: row.get::<_, Option<i64>>(4)?.map(TurnId),
+        closed: row.get::<_, Option<String>>(5)?.is_some(),
+        reply,
+        received_at: from_millis(row.get(9)?),
+    })
+}
+
+impl Tx<'_> {
+    /// Stores an input and returns its row number.
+    pub fn insert_input(&self, input: &NewInput<'_>) -> Result<InboxId, StorageError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO inbox (source, external_id, dialog, sender, content, received_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                input.source,
+                input.external_id,
+                input.dialog.map(|dialog| dialog.0),
+                input.sender,
+                input.content,
+                to_millis(input.received_at)
+            ])?;
+        Ok(InboxId(self.sql.last_insert_rowid()))
+    }
+
+    /// Finds an input by the sender's own id.
+    pub fn find_input(
+        &self,
+        source: &str,
+        external_id: &str,
+    ) -> Result<Option<InboxRow>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM inbox WHERE source = ?1 AND external_id = ?2"
+            ))?
+            .query_row([source, external_id], from_row)
+            .optional()?)
+    }
+
+    /// Returns an input.
+    pub fn input(&self, id: InboxId) -> Result<Option<InboxRow>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM inbox WHERE id = ?1"))?
+            .query_row([id.0], from_row)
+            .optional()?)
+    }
+
+    /// Returns every input that has not ended, in the order received.
+    pub fn open_inputs(&self) -> Result<Vec<InboxRow>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM inbox INDEXED BY inbox_open
+             WHERE outcome IS NULL AND dialog IS NOT NULL ORDER BY id"
+        ))?;
+        let rows = statement.query_map([], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Returns a dialog's inputs that have not ended, in the order received.
+    pub fn open_inputs_of(&self, dialog: DialogKey) -> Result<Vec<InboxRow>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM inbox WHERE outcome IS NULL AND dialog = ?1 ORDER BY id"
+        ))?;
+        let rows = statement.query_map([dialog.0], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Ties an input to the turn that works on it.
+    pub fn take_input(&self, id: InboxId, turn: TurnId) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE inbox SET turn = ?2 WHERE id = ?1")?
+            .execute([id.0, turn.0])?;
+        Ok(())
+    }
+
+    /// Ends an input with its answer. The text is dropped: the turn's messages hold it. The answer is kept only where
+    /// a repeat could ask for it.
+    pub fn close_input(
+        &self,
+        id: InboxId,
+        outcome: Outcome,
+        reply: &StoredReply,
+    ) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE inbox SET outcome = ?2, content = '', reply_kind = ?3, reply_code = ?4,
+                        reply = CASE WHEN external_id IS NULL THEN NULL ELSE ?5 END
+                 WHERE id = ?1 AND outcome IS NULL",
+            )?
+            .execute(params![
+                id.0,
+                outcome.as_str(),
+                reply.kind,
+                reply.code,
+                reply.text
+            ])?;
+        Ok(())
+    }
+
+    /// Empties a dialog's ended inputs; the ids stay.
+    pub(super) fn forget_inputs(&self, dialog: DialogKey) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE inbox SET content = '', reply = NULL,
+                        outcome = coalesce(outcome, 'stopped'),
+                        reply_kind = coalesce(reply_kind, 'error'),
+                        reply_code = coalesce(reply_code, 'stopped')
+                 WHERE dialog = ?1",
+            )?
+            .execute([dialog.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! The `messages` table: a dialog's history, in the order of its row ids.
+
+use std::time::SystemTime;
+
+use rusqlite::{Row, params};
+
+use super::db::Tx;
+use super::dialogs::DialogKey;
+use super::error::StorageError;
+use super::parts::{from_json, role_from, role_word, to_json};
+use super::turns::TurnId;
+use super::{from_millis, to_millis};
+use crate::chat::{Message, Native, Part, Role};
+
+/// A message with its place in the database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredMessage {
+    /// Row number; orders a dialog.
+    pub id: i64,
+    /// The turn it belongs to.
+    pub turn: TurnId,
+    /// The message.
+    pub message: Message,
+    /// When it was stored.
+    pub created_at: SystemTime,
+}
+
+const COLUMNS: &str = "id, turn, role, parts, provider, model, native, created_at";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
+    let native = match row.get::<_, Option<String>>(6)? {
+        Some(data) => Some(Native {
+            provider: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            model: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+            data,
+        }),
+        None => None,
+    };
+    Ok(StoredMessage {
+        id: row.get(0)?,
+        turn: TurnId(row.get(1)?),
+        message: Message {
+            role: role_from(row.get_ref(2)?.as_str()?),
+            parts: from_json(row.get_ref(3)?.as_str()?),
+            native,
+        },
+        created_at: from_millis(row.get(7)?),
+    })
+}
+
+/// Whether people see a message as one of the conversation: what was said, not tool rounds.
+fn counts(message: &Message) -> bool {
+    message.role != Role::Tool
+        && message
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Text(_) | Part::Note(_)))
+}
+
+impl Tx<'_> {
+    /// Appends messages to a dialog.
+    pub fn append_messages<'m>(
+        &self,
+        dialog: DialogKey,
+        turn: TurnId,
+        messages: impl IntoIterator<Item = &'m Message>,
+        now: SystemTime,
+    ) -> Result<(), StorageError> {
+        let mut added = 0;
+        for message in messages {
+            self.insert_message(dialog, turn, message, now)?;
+            added += i64::from(counts(message));
+        }
+        self.touch_dialog(dialog, added, now)
+    }
+
+    fn insert_message(
+        &self,
+        dialog: DialogKey,
+        turn: TurnId,
+        message: &Message,
+        at: SystemTime,
+    ) -> Result<(), StorageError> {
+        let native = message.native.as_ref();
+        self.sql
+            .prepare_cached(
+                "INSERT INTO messages (dialog, turn, role, parts, provider, model, native, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                dialog.0,
+                turn.0,
+                role_word(message.role),
+                to_json(&message.parts),
+                native.map(|native| &native.provider),
+                native.map(|native| &native.model),
+                native.map(|native| &native.data),
+                to_millis(at)
+            ])?;
+        Ok(())
+    }
+
+    /// Returns a dialog's whole history, oldest first.
+    pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 ORDER BY id"
+        ))?;
+        let rows = statement.query_map([dialog.0], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Returns the newest messages of a dialog that people see, oldest first, and whether older ones exist.
+    ///
+    /// `before` limits to rows with smaller ids.
+    pub fn newest_visible(
+        &self,
+        dialog: DialogKey,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<(Vec<StoredMessage>, bool), StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id < ?2 AND role <> 'tool'
+             ORDER BY id DESC"
+        ))?;
+        let mut rows = statement.query(params![dialog.0, before.unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let stored = from_row(row)?;
+            if !counts(&stored.message) {
+                continue;
+            }
+            if found.len() == limit {
+                found.reverse();
+                return Ok((found, true));
+            }
+            found.push(stored);
+        }
+        found.reverse();
+        Ok((found, false))
+    }
+
+    /// Replaces a dialog's history from a row on: what had to be repaired is stored repaired.
+    pub fn rewrite_from(
+        &self,
+        dialog: DialogKey,
+        first: i64,
+        messages: &[(TurnId, Message, SystemTime)],
+    ) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("DELETE FROM messages WHERE dialog = ?1 AND id >= ?2")?
+            .execute(params![dialog.0, first])?;
+        for (turn, message, at) in messages {
+            self.insert_message(dialog, *turn, message, *at)?;
+        }
+        Ok(())
+    }
+}

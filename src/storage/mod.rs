@@ -1,0 +1,42 @@
+//! The database: one SQLite file, one connection behind one mutex, one instance at a time.
+//!
+//! Callers pass closures to [`Db::read`] and [`Db::write`] and use the query methods of [`Tx`]; a closure holds SQL and
+//! plain computation, nothing that waits. One file per table group. Any thread may call; nobody keeps a `Tx`. Not here:
+//! deciding what to store.
+
+mod calls;
+mod db;
+mod dialogs;
+mod error;
+mod inbox;
+mod lock;
+mod messages;
+mod outbox;
+mod parts;
+mod prompts;
+mod schema;
+mod turns;
+
+pub use calls::{CallRecord, ModelCallRecord};
+pub use db::{Db, Tx};
+pub use dialogs::{DialogKey, DialogRow};
+pub use error::StorageError;
+pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply};
+pub use lock::{InstanceLock, Kind, LockError, LockInfo};
+pub use messages::StoredMessage;
+pub use outbox::{Delivery, OutboxRow};
+pub use prompts::Prompt;
+pub use turns::{TurnId, TurnRow, TurnState};
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Times are stored as milliseconds since 1970 in UTC.
+fn to_millis(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+fn from_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

@@ -1,0 +1,121 @@
+//! The `turns` table: what runs, and what a crash left half done.
+
+use std::time::SystemTime;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::db::Tx;
+use super::dialogs::DialogKey;
+use super::error::StorageError;
+use super::to_millis;
+
+/// A turn's number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TurnId(pub i64);
+
+/// How far a turn is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TurnState {
+    /// A process works on it, or did when it ended.
+    Running,
+    /// Answered.
+    Done,
+    /// Failed.
+    Failed,
+    /// Stopped by someone.
+    Stopped,
+}
+
+impl TurnState {
+    /// Returns the stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        [Self::Running, Self::Done, Self::Stopped]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .unwrap_or(Self::Failed)
+    }
+}
+
+/// A stored turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TurnRow {
+    /// Its number.
+    pub id: TurnId,
+    /// Its dialog.
+    pub dialog: DialogKey,
+    /// How far it is.
+    pub state: TurnState,
+    /// How often a process began or took it up.
+    pub attempts: u32,
+}
+
+impl Tx<'_> {
+    /// Begins a turn.
+    pub fn begin_turn(&self, dialog: DialogKey, now: SystemTime) -> Result<TurnId, StorageError> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO turns (dialog, state, started_at) VALUES (?1, 'running', ?2)",
+            )?
+            .execute(params![dialog.0, to_millis(now)])?;
+        Ok(TurnId(self.sql.last_insert_rowid()))
+    }
+
+    /// Takes up a turn that an earlier process left; returns how often it was begun, this time included.
+    pub fn resume_turn(&self, turn: TurnId) -> Result<u32, StorageError> {
+        let attempts: i64 = self
+            .sql
+            .prepare_cached(
+                "UPDATE turns SET attempts = attempts + 1 WHERE id = ?1 RETURNING attempts",
+            )?
+            .query_row([turn.0], |row| row.get(0))?;
+        Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
+    }
+
+    /// Returns a turn.
+    pub fn turn(&self, turn: TurnId) -> Result<Option<TurnRow>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT id, dialog, state, attempts FROM turns WHERE id = ?1")?
+            .query_row([turn.0], |row| {
+                Ok(TurnRow {
+                    id: TurnId(row.get(0)?),
+                    dialog: DialogKey(row.get(1)?),
+                    state: TurnState::from_word(row.get_ref(2)?.as_str()?),
+                    attempts: u32::try_from(row.get::<_, i64>(3)?).unwrap_or(u32::MAX),
+                })
+            })
+            .optional()?)
+    }
+
+    /// Ends a running turn. Returns false, and changes nothing, if it no longer runs: someone ended it meanwhile.
+    pub fn end_turn(
+        &self,
+        turn: TurnId,
+        state: TurnState,
+        now: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE turns SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state = 'running'",
+            )?
+            .execute(params![turn.0, state.as_str(), to_millis(now)])?;
+        Ok(changed == 1)
+    }
+
+    /// Tells whether a turn still runs; a worker whose turn was ended from outside must not store more.
+    pub fn turn_runs(&self, turn: TurnId) -> Result<bool, StorageError> {
+        Ok(self
+            .turn(turn)?
+            .is_some_and(|row| row.state == TurnState::Running))
+    }
+}

@@ -1,10 +1,13 @@
 //! PicoBot: a personal AI assistant runtime for small machines.
 
+pub mod agent;
 pub mod bus;
 pub mod chat;
 pub mod config;
 pub mod observability;
+pub mod platform;
 pub mod providers;
+pub mod session;
 pub mod storage;
 pub mod threads;
 pub mod tools;

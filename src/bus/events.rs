@@ -154,8 +154,6 @@ pub enum ErrorCode {
     BadRequest,
     /// The `type` is not known.
     UnknownType,
-    /// No such slash command.
-    UnknownCommand,
     /// No such dialog.
     NotFound,
     /// The request needs the gateway's token.
@@ -184,7 +182,6 @@ impl ErrorCode {
         match self {
             Self::BadRequest => "bad_request",
             Self::UnknownType => "unknown_type",
-            Self::UnknownCommand => "unknown_command",
             Self::NotFound => "not_found",
             Self::Forbidden => "forbidden",
             Self::QueueFull => "queue_full",
@@ -203,7 +200,6 @@ impl ErrorCode {
         [
             Self::BadRequest,
             Self::UnknownType,
-            Self::UnknownCommand,
             Self::NotFound,
             Self::Forbidden,
             Self::QueueFull,

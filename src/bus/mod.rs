@@ -53,4 +53,7 @@ pub trait Sink: Send + Sync {
     /// Queues one message for one client; may block for a moment, never on the session. A client that has gone is no
     /// error: what it missed is in the database.
     fn push(&self, outbound: Outbound);
+
+    /// Says that the inbound lane has room again; must not block.
+    fn room(&self) {}
 }

@@ -103,6 +103,21 @@ impl Message {
         out
     }
 
+    /// Returns what people see: the text, and each remark of PicoBot's own behind a blank line.
+    pub fn shown_text(&self) -> String {
+        let mut out = self.visible_text();
+        for part in &self.parts {
+            if let Part::Note(note) = part {
+                out.truncate(out.trim_end().len());
+                if !out.is_empty() {
+                    out.push_str("\n\n");
+                }
+                out.push_str(note);
+            }
+        }
+        out
+    }
+
     /// Lists the tool calls in order.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(|part| match part {

@@ -6,7 +6,9 @@
 mod id;
 mod input;
 mod message;
+mod record;
 
 pub use id::{ChannelId, ChatId, DialogId, IdError, Route, SessionId};
 pub use input::{Command, Input, Lane, classify};
 pub use message::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};
+pub use record::{CallRecord, CallState, ModelCall};

@@ -2,8 +2,10 @@
 //!
 //! Called from every thread; never blocks on anything but the log file's own lock.
 
+mod crash;
 mod events;
 mod health;
 
+pub use crash::crash_point;
 pub use events::{Event, Observer, Observers};
 pub use health::{Health, Part};

@@ -8,47 +8,7 @@ use super::db::Tx;
 use super::error::StorageError;
 use super::to_millis;
 use super::turns::TurnId;
-use crate::chat::Usage;
-
-/// A tool call as journaled.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CallRecord {
-    /// The call's id.
-    pub call_id: String,
-    /// The tool.
-    pub name: String,
-    /// `done`, `failed` or `stopped`.
-    pub state: &'static str,
-    /// When it began.
-    pub started_at: SystemTime,
-    /// How long it took.
-    pub took: Duration,
-    /// Size of its result.
-    pub result_bytes: usize,
-}
-
-/// A model call as kept in the ledger.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ModelCallRecord {
-    /// The provider's configured name.
-    pub provider: String,
-    /// The model id.
-    pub model: String,
-    /// What for: `turn`.
-    pub purpose: &'static str,
-    /// `ok` or the class of the failure.
-    pub outcome: &'static str,
-    /// Tokens as reported; unknown is unknown.
-    pub usage: Usage,
-    /// Whole duration.
-    pub latency: Duration,
-    /// Until the first piece of answer.
-    pub first_token: Option<Duration>,
-    /// HTTP attempts.
-    pub attempts: u32,
-    /// When it began.
-    pub at: SystemTime,
-}
+use crate::chat::{CallRecord, ModelCall};
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -97,7 +57,13 @@ impl Tx<'_> {
                 "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5
                  WHERE turn = ?1 AND call_id = ?2 AND state = 'started'",
             )?
-            .execute(params![turn.0, record.call_id, record.state, took, bytes])?;
+            .execute(params![
+                turn.0,
+                record.call_id,
+                record.state.as_str(),
+                took,
+                bytes
+            ])?;
         if changed == 0 {
             self.sql
                 .prepare_cached(
@@ -109,7 +75,7 @@ impl Tx<'_> {
                     turn.0,
                     record.call_id,
                     record.name,
-                    record.state,
+                    record.state.as_str(),
                     to_millis(record.started_at),
                     took,
                     bytes
@@ -129,11 +95,7 @@ impl Tx<'_> {
     }
 
     /// Enters a model call into the ledger.
-    pub fn record_model_call(
-        &self,
-        turn: TurnId,
-        record: &ModelCallRecord,
-    ) -> Result<(), StorageError> {
+    pub fn record_model_call(&self, turn: TurnId, record: &ModelCall) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
                 "INSERT INTO model_calls

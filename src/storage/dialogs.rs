@@ -189,6 +189,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Takes a dialog back from the archive.
+    pub fn unarchive_dialog(&self, dialog: DialogKey) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE dialogs SET archived = 0 WHERE id = ?1")?
+            .execute([dialog.0])?;
+        Ok(())
+    }
+
     /// Puts a dialog away; its chat gets a new current dialog when next asked for.
     pub fn archive_dialog(&self, dialog: DialogKey) -> Result<(), StorageError> {
         self.sql

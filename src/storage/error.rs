@@ -41,6 +41,13 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// Makes the error for a row that must exist and does not.
+    pub fn missing(what: &str) -> Self {
+        Self::Sqlite(rusqlite::Error::InvalidParameterName(format!("no such {what}")))
+    }
+}
+
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {

@@ -179,8 +179,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an input with its answer. The text is dropped: the turn's messages hold it. The answer is kept only where
-    /// a repeat could ask for it.
+    /// Ends an input with its answer. The text of one that had a turn is dropped: the turn's messages hold it. The
+    /// answer is kept only where a repeat could ask for it.
     pub fn close_input(
         &self,
         id: InboxId,
@@ -189,7 +189,8 @@ impl Tx<'_> {
     ) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
-                "UPDATE inbox SET outcome = ?2, content = '', reply_kind = ?3, reply_code = ?4,
+                "UPDATE inbox SET outcome = ?2,
+                        content = CASE WHEN turn IS NULL THEN content ELSE '' END, reply_kind = ?3, reply_code = ?4,
                         reply = CASE WHEN external_id IS NULL THEN NULL ELSE ?5 END
                  WHERE id = ?1 AND outcome IS NULL",
             )?

@@ -17,7 +17,6 @@ mod prompts;
 mod schema;
 mod turns;
 
-pub use calls::{CallRecord, ModelCallRecord};
 pub use db::{Db, Tx};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

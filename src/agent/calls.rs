@@ -1,0 +1,198 @@
+//! Running the tool calls of one assistant message: arguments checked, read-only neighbours side by side, the rest one
+//! after the other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use serde_json::Value;
+
+use super::turn::Setup;
+use crate::chat::{CallRecord, CallState, ToolCall, ToolResult};
+use crate::observability::Event;
+use crate::threads::run_parallel;
+use crate::tools::{Effects, Tool, ToolCtx, ToolError, check_arguments};
+
+/// Read-only calls of one message that run at once.
+const WIDTH: usize = 4;
+/// Tools may recurse over JSON or folders.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Longest result a model gets, in characters; longer ones lose their middle.
+const MAX_RESULT_CHARS: usize = 16_000;
+
+/// A call with its tool and checked arguments, or the reason why it will not run.
+pub(super) struct Planned {
+    pub(super) call: ToolCall,
+    ready: Result<(Arc<dyn Tool>, Value, Effects), String>,
+}
+
+impl Planned {
+    /// Whether the journal must know that it begins.
+    pub(super) fn needs_mark(&self) -> bool {
+        matches!(self.ready, Ok((_, _, Effects::SideEffect)))
+    }
+
+    fn reads_only(&self) -> bool {
+        matches!(self.ready, Ok((_, _, Effects::ReadOnly)) | Err(_))
+    }
+}
+
+/// Finds tools and checks arguments.
+pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
+    calls
+        .into_iter()
+        .map(|call| Planned {
+            ready: prepare(setup, &call),
+            call,
+        })
+        .collect()
+}
+
+fn prepare(
+    setup: &Setup<'_>,
+    call: &ToolCall,
+) -> Result<(Arc<dyn Tool>, Value, Effects), String> {
+    let Some(tool) = setup.tools.get(&call.name) else {
+        let known: Vec<_> = setup.tools.iter().map(|tool| tool.name()).collect();
+        return Err(format!(
+            "There is no tool named {:?}. The tools are: {}.",
+            call.name,
+            known.join(", ")
+        ));
+    };
+    let arguments = check_arguments(&tool.parameters(), &call.arguments)?;
+    let effects = tool.effects(&arguments);
+    Ok((tool.clone(), arguments, effects))
+}
+
+/// Groups calls that may run side by side; the order of the calls is kept.
+pub(super) fn batches(planned: Vec<Planned>) -> Vec<Vec<Planned>> {
+    let mut out: Vec<Vec<Planned>> = Vec::new();
+    for call in planned {
+        match out.last_mut() {
+            Some(batch) if call.reads_only() && batch.iter().all(Planned::reads_only) => {
+                batch.push(call);
+            }
+            _ => out.push(vec![call]),
+        }
+    }
+    out
+}
+
+/// Runs a batch and returns what is kept of each call, in order.
+pub(super) fn run_batch(setup: &Setup<'_>, batch: Vec<Planned>) -> Vec<(CallRecord, ToolResult)> {
+    let jobs = batch
+        .into_iter()
+        .map(|planned| {
+            Box::new(move || run_one(setup, planned)) as Box<dyn FnOnce() -> _ + Send + '_>
+        })
+        .collect();
+    run_parallel("tool", STACK_BYTES, WIDTH, jobs)
+}
+
+fn run_one(setup: &Setup<'_>, planned: Planned) -> (CallRecord, ToolResult) {
+    let Planned { call, ready } = planned;
+    let started_at = SystemTime::now();
+    let began = Instant::now();
+    setup.watch.tool_started(&call);
+    let result = if setup.cancel.is_cancelled() {
+        Err(ToolError::Cancelled)
+    } else {
+        ready
+            .map_err(ToolError::Failed)
+            .and_then(|(tool, arguments, _)| run_tool(setup, &call, &*tool, &arguments))
+    };
+    let state = match &result {
+        Ok(_) => CallState::Done,
+        Err(ToolError::Failed(_)) => CallState::Failed,
+        Err(ToolError::Cancelled) => CallState::Stopped,
+    };
+    let is_error = result.is_err();
+    let content = result.unwrap_or_else(|error| error.to_string());
+    let content = if content.trim().is_empty() {
+        "(no output)".to_owned()
+    } else {
+        shorten(content)
+    };
+    let record = CallRecord {
+        call_id: call.id.clone(),
+        name: call.name,
+        state,
+        started_at,
+        took: began.elapsed(),
+        result_bytes: content.len(),
+    };
+    setup.watch.tool_finished(&record, &content);
+    setup.observers.tell(Event::ToolRan {
+        turn: setup.turn,
+        name: &record.name,
+        took: record.took,
+        is_error,
+        bytes: content.len(),
+    });
+    let result = ToolResult {
+        call_id: call.id,
+        content,
+        is_error,
+    };
+    (record, result)
+}
+
+/// Runs a tool; its panic is its own failure, not the turn's.
+fn run_tool(
+    setup: &Setup<'_>,
+    call: &ToolCall,
+    tool: &dyn Tool,
+    arguments: &Value,
+) -> Result<String, ToolError> {
+    let ctx = ToolCtx {
+        workspace: setup.workspace,
+        session: setup.session,
+        cancel: setup.cancel,
+        output: &|text| setup.watch.tool_output(&call.id, text),
+    };
+    catch_unwind(AssertUnwindSafe(|| tool.run(arguments, &ctx))).unwrap_or_else(|_| {
+        log::error!("tool {} panicked", call.name);
+        Err(ToolError::failed(
+            "Internal error in this tool; the log has the details. Try another way.",
+        ))
+    })
+}
+
+/// Cuts the middle out of a long result.
+fn shorten(content: String) -> String {
+    // Fewer bytes than characters allowed is the usual case and needs no counting.
+    if content.len() <= MAX_RESULT_CHARS {
+        return content;
+    }
+    let n_chars = content.chars().count();
+    if n_chars <= MAX_RESULT_CHARS {
+        return content;
+    }
+    let half = MAX_RESULT_CHARS / 2;
+    let byte_at = |n: usize| {
+        content
+            .char_indices()
+            .nth(n)
+            .map_or(content.len(), |(at, _)| at)
+    };
+    let left_out = n_chars - 2 * half;
+    format!(
+        "{}\n[… {left_out} characters left out …]\n{}",
+        &content[..byte_at(half)],
+        &content[byte_at(n_chars - half)..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_results_lose_their_middle() {
+        assert_eq!(shorten("短".repeat(16_000)), "短".repeat(16_000));
+        let cut = shorten(format!("头{}尾", "中".repeat(20_000)));
+        assert!(cut.starts_with("头中") && cut.ends_with("中尾"));
+        assert!(cut.contains("[… 4002 characters left out …]"));
+    }
+}

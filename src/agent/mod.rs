@@ -1,0 +1,13 @@
+//! One model and tool turn: the loop, its prompt, and the legality of requests.
+//!
+//! Has no thread of its own and keeps nothing between turns: the caller gives the history and a [`Journal`] that makes
+//! each step durable, and is told what happens through [`Watch`].
+
+mod calls;
+mod legalise;
+mod prompt;
+mod turn;
+
+pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
+pub use prompt::{ContextFacts, context_block, system_prompt};
+pub use turn::{Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls};

@@ -1,0 +1,338 @@
+//! The turn loop: ask the model, run its tools, ask again, until it answers.
+//!
+//! Runs on the caller's thread. Every step that must survive a crash goes through the [`Journal`] before the loop goes
+//! on; what the last model call produced is handed back with the result, so that it can be stored together with the
+//! turn's end.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::calls;
+use super::legalise::{CallIds, legalise, mend_calls};
+use crate::chat::{CallRecord, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage};
+use crate::observability::{Event, Observers};
+use crate::providers::{Delta, ModelSpec, Provider, ProviderError, Reply, Request, ToolSpec};
+use crate::threads::CancelToken;
+use crate::tools::{Registry, Workspace};
+
+/// What is stored in one commit.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Step {
+    /// Messages to append to the dialog.
+    pub messages: Vec<Message>,
+    /// Calls with side effects that begin right after the commit: id and tool name.
+    pub started: Vec<(String, String)>,
+    /// Calls that have ended.
+    pub ended: Vec<CallRecord>,
+    /// Model calls that have ended.
+    pub model_calls: Vec<ModelCall>,
+}
+
+/// A step could not be stored; the turn must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the step could not be stored")]
+pub struct JournalError;
+
+/// Makes steps durable.
+pub trait Journal {
+    /// Stores a step; when this returns, it survives a crash.
+    fn commit(&mut self, step: Step) -> Result<(), JournalError>;
+}
+
+/// Is told what happens while it happens; called from the turn's thread and from its tools' threads.
+pub trait Watch: Sync {
+    /// A piece of answer or reasoning.
+    fn delta(&self, text: &str, reasoning: bool);
+    /// A sentence for the person.
+    fn notice(&self, text: &str);
+    /// A call begins.
+    fn tool_started(&self, call: &ToolCall);
+    /// Live output of a call.
+    fn tool_output(&self, call_id: &str, text: &str);
+    /// A call has ended.
+    fn tool_finished(&self, record: &CallRecord, content: &str);
+}
+
+/// Everything a turn works with.
+pub struct Setup<'a> {
+    /// The turn's number, for observers.
+    pub turn: i64,
+    /// The dialog.
+    pub session: &'a SessionId,
+    /// The model service.
+    pub provider: &'a dyn Provider,
+    /// The model.
+    pub model: &'a ModelSpec,
+    /// The system prompt.
+    pub system: &'a str,
+    /// The tools as the model sees them.
+    pub specs: &'a [ToolSpec],
+    /// The tools as they run.
+    pub tools: &'a Registry,
+    /// Where file tools and the shell work.
+    pub workspace: &'a Workspace,
+    /// How many rounds of tools are allowed.
+    pub max_rounds: u32,
+    /// Stops the turn.
+    pub cancel: &'a CancelToken,
+    /// Sees what happens.
+    pub watch: &'a dyn Watch,
+    /// Agent and tool events.
+    pub observers: &'a Observers,
+}
+
+/// How a turn ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum TurnEnd {
+    /// With an answer for the person.
+    Answered {
+        /// The text, as stored and shown.
+        text: String,
+        /// Why the model stopped.
+        stop: StopReason,
+    },
+    /// The model service failed.
+    Failed(ProviderError),
+    /// It was cancelled.
+    Stopped,
+    /// A step could not be stored.
+    NotStored,
+}
+
+/// What a turn leaves behind.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TurnResult {
+    /// How it ended.
+    pub end: TurnEnd,
+    /// What is not stored yet.
+    pub rest: Step,
+    /// Tokens of all its model calls.
+    pub usage: Usage,
+}
+
+/// Runs a turn on a stored history that ends with the user's message or with tool results.
+///
+/// `first` is committed together with the first step: what belongs to this turn and is not stored yet, such as the
+/// user's message, which must also be in `history`.
+pub fn run_turn(
+    setup: &Setup<'_>,
+    mut history: Vec<Message>,
+    first: Step,
+    journal: &mut dyn Journal,
+) -> TurnResult {
+    let mut state = Loop {
+        setup,
+        ids: CallIds::of(&history),
+        step: first,
+        usage: Usage::default(),
+        journal,
+    };
+    let end = state.run(&mut history);
+    TurnResult {
+        end: end.unwrap_or_else(|early| early),
+        rest: state.step,
+        usage: state.usage,
+    }
+}
+
+struct Loop<'a, 'j> {
+    setup: &'a Setup<'a>,
+    ids: CallIds,
+    /// Collected since the last commit.
+    step: Step,
+    usage: Usage,
+    journal: &'j mut dyn Journal,
+}
+
+impl Loop<'_, '_> {
+    fn run(&mut self, history: &mut Vec<Message>) -> Result<TurnEnd, TurnEnd> {
+        self.finish_stored_calls(history)?;
+        let mut rounds = 0;
+        loop {
+            let last = rounds >= self.setup.max_rounds;
+            let mut reply = self.ask(history, last)?;
+            mend_calls(&mut reply.message, &mut self.ids);
+            if last || reply.message.tool_calls().next().is_none() {
+                return Ok(self.answer(reply, last.then_some(rounds)));
+            }
+            rounds += 1;
+            history.push(reply.message.clone());
+            self.step.messages.push(reply.message);
+            self.run_calls(history)?;
+        }
+    }
+
+    /// Runs the calls of the last stored round that a dead process never began.
+    fn finish_stored_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
+        if unanswered_calls(history).is_empty() {
+            return Ok(());
+        }
+        self.run_calls(history)
+    }
+
+    /// Makes one model call.
+    fn ask(&mut self, history: &[Message], last: bool) -> Result<Reply, TurnEnd> {
+        let setup = self.setup;
+        if setup.cancel.is_cancelled() {
+            return Err(TurnEnd::Stopped);
+        }
+        let mut messages = legalise(history).request;
+        if last {
+            messages.push(Message::text(Role::User, OUT_OF_ROUNDS));
+        }
+        let request = Request {
+            model: setup.model,
+            system: setup.system,
+            tools: if last { &[] } else { setup.specs },
+            messages: &messages,
+        };
+        let at = SystemTime::now();
+        let began = Instant::now();
+        let mut shown = String::new();
+        let result = setup.provider.stream(
+            &request,
+            &mut |delta| match delta {
+                Delta::Text(text) => {
+                    shown.push_str(text);
+                    setup.watch.delta(text, false);
+                }
+                Delta::Reasoning(text) => setup.watch.delta(text, true),
+                Delta::Notice(text) => setup.watch.notice(text),
+            },
+            setup.cancel,
+        );
+        self.record(&result, at, began.elapsed());
+        match result {
+            Ok(reply) => Ok(reply),
+            Err(error) => {
+                if !shown.trim().is_empty() {
+                    let mut partial = Message::text(Role::Assistant, shown);
+                    partial.parts.push(Part::Note(CUT_OFF.to_owned()));
+                    self.step.messages.push(partial);
+                }
+                Err(match error {
+                    ProviderError::Cancelled => TurnEnd::Stopped,
+                    error => TurnEnd::Failed(error),
+                })
+            }
+        }
+    }
+
+    fn record(&mut self, result: &Result<Reply, ProviderError>, at: SystemTime, latency: Duration) {
+        let setup = self.setup;
+        let (outcome, usage, first_token, attempts) = match result {
+            Ok(reply) => ("ok", reply.usage, reply.first_token, reply.attempts),
+            Err(error) => (error.class().0, Usage::default(), None, 1),
+        };
+        self.usage.add(usage);
+        setup.observers.tell(Event::ModelCalled {
+            turn: setup.turn,
+            provider: setup.provider.name(),
+            model: &setup.model.model_id,
+            usage,
+            took: latency,
+            outcome,
+        });
+        self.step.model_calls.push(ModelCall {
+            provider: setup.provider.name().to_owned(),
+            model: setup.model.model_id.clone(),
+            purpose: "turn",
+            outcome,
+            usage,
+            latency,
+            first_token,
+            attempts,
+            at,
+        });
+    }
+
+    /// Runs the open calls of the last round, committing before and after; their results join the history.
+    fn run_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
+        let setup = self.setup;
+        let planned = calls::plan(setup, unanswered_calls(history));
+        for batch in calls::batches(planned) {
+            self.step.started = batch
+                .iter()
+                .filter(|call| call.needs_mark())
+                .map(|call| (call.call.id.clone(), call.call.name.clone()))
+                .collect();
+            self.commit()?;
+            let done = calls::run_batch(setup, batch);
+            let results = Message::results(done.iter().map(|(_, result)| result.clone()));
+            self.step.ended = done.into_iter().map(|(record, _)| record).collect();
+            self.step.messages.push(results.clone());
+            history.push(results);
+        }
+        self.commit()?;
+        if setup.cancel.is_cancelled() {
+            return Err(TurnEnd::Stopped);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), TurnEnd> {
+        self.journal
+            .commit(std::mem::take(&mut self.step))
+            .map_err(|JournalError| TurnEnd::NotStored)
+    }
+
+    /// Turns the model's last message into the answer.
+    fn answer(&mut self, reply: Reply, out_of_rounds: Option<u32>) -> TurnEnd {
+        let Reply {
+            mut message, stop, ..
+        } = reply;
+        message
+            .parts
+            .retain(|part| !matches!(part, Part::ToolCall(_)));
+        if out_of_rounds.is_some() {
+            // The native form may still hold the calls that were dropped.
+            message.native = None;
+        }
+        let silent = message.visible_text().trim().is_empty();
+        let remark = match (out_of_rounds, stop) {
+            (Some(rounds), _) => Some(format!("Stopped after {rounds} tool rounds.")),
+            (None, StopReason::Truncated) => Some(CUT_OFF.to_owned()),
+            (None, StopReason::Length) => Some(TOO_LONG.to_owned()),
+            (None, StopReason::Refused) if silent => Some(REFUSED.to_owned()),
+            (None, _) if silent => Some(EMPTY.to_owned()),
+            (None, _) => None,
+        };
+        message.parts.extend(remark.map(Part::Note));
+        let text = message.shown_text();
+        self.step.messages.push(message);
+        TurnEnd::Answered { text, stop }
+    }
+}
+
+/// Returns the calls of the last round that have no result yet.
+pub fn unanswered_calls(history: &[Message]) -> Vec<ToolCall> {
+    let n_results = history
+        .iter()
+        .rev()
+        .take_while(|message| message.role == Role::Tool)
+        .count();
+    let (before, results) = history.split_at(history.len() - n_results);
+    let Some(assistant) = before.last().filter(|last| last.role == Role::Assistant) else {
+        return Vec::new();
+    };
+    let answered: Vec<&str> = results
+        .iter()
+        .flat_map(Message::tool_results)
+        .map(|result| result.call_id.as_str())
+        .collect();
+    assistant
+        .tool_calls()
+        .filter(|call| !answered.contains(&call.id.as_str()))
+        .cloned()
+        .collect()
+}
+
+const CUT_OFF: &str = "[cut off]";
+const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
+const REFUSED: &str = "The model declined to answer this.";
+const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
+const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
+                             is done, what is not, and what you found.";
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

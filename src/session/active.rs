@@ -1,0 +1,121 @@
+//! Dialogs with work: what runs, and what waits. Owned by the `session` thread; a dialog without work has no entry.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Instant;
+
+use super::replies::Replies;
+use crate::bus::Caller;
+use crate::chat::SessionId;
+use crate::storage::{InboxId, TurnId};
+use crate::threads::CancelToken;
+
+/// An input that waits for its turn.
+pub(super) struct Waiting {
+    pub(super) input: InboxId,
+    pub(super) callers: Vec<Caller>,
+    /// The beginning of its text, for people.
+    pub(super) preview: String,
+    /// The turn an earlier process began for it.
+    pub(super) resume: Option<TurnId>,
+}
+
+/// What may only be done to a dialog while no turn runs in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum DialogOp {
+    Clear,
+    Archive,
+    Delete,
+}
+
+/// Something to do in a dialog, in order.
+pub(super) enum Work {
+    Input(Waiting),
+    Op(DialogOp, Caller),
+}
+
+/// A dialog with work.
+pub(super) struct Active {
+    pub(super) session: SessionId,
+    pub(super) running: Option<Running>,
+    pub(super) queue: VecDeque<Work>,
+    /// Whether it stands in the line for a free slot.
+    pub(super) in_line: bool,
+}
+
+impl Active {
+    pub(super) fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            running: None,
+            queue: VecDeque::new(),
+            in_line: false,
+        }
+    }
+
+    /// Counts the inputs that wait.
+    pub(super) fn n_waiting(&self) -> usize {
+        self.queue
+            .iter()
+            .filter(|work| matches!(work, Work::Input(_)))
+            .count()
+    }
+}
+
+/// A turn at work.
+pub(super) struct Running {
+    pub(super) input: InboxId,
+    pub(super) control: Arc<TurnControl>,
+    pub(super) replies: Arc<Replies>,
+    /// When a stopped turn that has not ended is given up.
+    pub(super) give_up: Option<Instant>,
+}
+
+const GOES_ON: u8 = 0;
+const STOPPED: u8 = 1;
+const ENDING: u8 = 2;
+
+/// Shared by the `session` thread and a turn: how to end it, and why.
+#[derive(Default)]
+pub(super) struct TurnControl {
+    pub(super) cancel: CancelToken,
+    why: AtomicU8,
+    turn: AtomicI64,
+}
+
+impl TurnControl {
+    /// Stops the turn for a person: it ends as stopped.
+    pub(super) fn stop(&self) {
+        let _ = self
+            .why
+            .compare_exchange(GOES_ON, STOPPED, Ordering::AcqRel, Ordering::Acquire);
+        self.cancel.cancel();
+    }
+
+    /// Cuts the turn off because the process ends: the next process takes it up again.
+    pub(super) fn cut_off(&self) {
+        let _ = self
+            .why
+            .compare_exchange(GOES_ON, ENDING, Ordering::AcqRel, Ordering::Acquire);
+        self.cancel.cancel();
+    }
+
+    /// Whether the process ends, so that nothing more may be stored for the turn.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.why.load(Ordering::Acquire) == ENDING
+    }
+
+    /// Notes the turn's number once it has one.
+    pub(super) fn set_turn(&self, turn: TurnId) {
+        self.turn.store(turn.0, Ordering::Release);
+    }
+
+    /// Returns the turn's number, if it has begun.
+    pub(super) fn turn(&self) -> Option<TurnId> {
+        match self.turn.load(Ordering::Acquire) {
+            0 => None,
+            turn => Some(TurnId(turn)),
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The `session` actor: its event loop, the start of turns and their ends.
+//!
+//! Control goes before turn ends, turn ends before inbound. The thread never waits on a turn or a client: jobs are
+//! handed in only when a slot is free, and reads go to `query`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
+
+use super::active::{Active, DialogOp, Running, TurnControl, Waiting, Work};
+use super::clients::Clients;
+use super::query::{self, Query};
+use super::replies::Replies;
+use super::worker::{self, TurnDone, TurnJob};
+use super::{Deps, wording};
+use crate::bus::{Body, Caller, Control, ErrorCode, Inbound, Outbound, SessionInbox};
+use crate::chat::SessionId;
+use crate::observability::Part;
+use crate::storage::{DialogKey, StorageError};
+use crate::threads::{JoinError, SlotPool};
+
+/// Inbound messages committed together.
+const BATCH: usize = 64;
+/// A turn runs JSON and tool code; debug builds need the room.
+const TURN_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Slots that keep their thread while idle.
+const RESIDENT_SLOTS: usize = 2;
+/// How long turns that were cut off may take to return.
+pub(super) const CUT_OFF_LIMIT: Duration = Duration::from_secs(2);
+
+pub(super) struct Actor {
+    pub(super) deps: Arc<Deps>,
+    inbox: SessionInbox,
+    done: Receiver<TurnDone>,
+    stopped: Receiver<Instant>,
+    queries: Sender<Query>,
+    pool: SlotPool<TurnJob>,
+    pub(super) clients: Clients,
+    pub(super) active: HashMap<DialogKey, Active>,
+    /// Dialogs that wait for a free slot, first come first served.
+    line: VecDeque<DialogKey>,
+    /// When running turns are cut off, once the process ends.
+    ending: Option<Instant>,
+}
+
+enum Wake {
+    Control(Control),
+    Done(TurnDone),
+    Inbound(Inbound),
+    Stop(Instant),
+    Deadline,
+}
+
+impl Actor {
+    pub(super) fn new(
+        deps: Deps,
+        inbox: SessionInbox,
+        queries: Sender<Query>,
+        stopped: Receiver<Instant>,
+    ) -> Self {
+        let deps = Arc::new(deps);
+        let max_turns = deps.max_turns;
+        // One end for each slot: cannot fill.
+        let (tell_done, done) = bounded(max_turns);
+        let pool = SlotPool::new(
+            "turn",
+            TURN_STACK_BYTES,
+            max_turns,
+            RESIDENT_SLOTS,
+            {
+                let deps = deps.clone();
+                move |job: TurnJob| worker::run(&deps, &job)
+            },
+            move |outcome| {
+                let _ = tell_done.send(outcome);
+            },
+        );
+        Self {
+            deps,
+            inbox,
+            done,
+            stopped,
+            queries,
+            pool,
+            clients: Clients::default(),
+            active: HashMap::new(),
+            line: VecDeque::new(),
+            ending: None,
+        }
+    }
+
+    /// Works until told to stop and all turns have ended or were cut off; returns the threads that did not come.
+    pub(super) fn run(mut self) -> Vec<JoinError> {
+        while let Some(wake) = self.next() {
+            match wake {
+                Wake::Control(control) => self.handle_control(control),
+                Wake::Done(done) => self.handle_done(&done),
+                Wake::Inbound(first) => self.handle_inbound(first),
+                Wake::Stop(deadline) => self.handle_stop(deadline),
+                Wake::Deadline => self.handle_deadline(),
+            }
+        }
+        self.pool.join_until(Instant::now() + CUT_OFF_LIMIT)
+    }
+
+    fn next(&self) -> Option<Wake> {
+        if self.ending.is_some() && !self.any_running() {
+            return None;
+        }
+        if self.ending.is_none() {
+            match self.inbox.control.try_recv() {
+                Ok(control) => return Some(Wake::Control(control)),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+            }
+        }
+        if let Ok(done) = self.done.try_recv() {
+            return Some(Wake::Done(done));
+        }
+        let (control, inbound, stopped) = match self.ending {
+            None => (
+                self.inbox.control.clone(),
+                self.inbox.inbound.clone(),
+                self.stopped.clone(),
+            ),
+            Some(_) => (never(), never(), never()),
+        };
+        let deadline = self
+            .deadline()
+            .map_or_else(never, crossbeam_channel::at);
+        // A lane whose senders are gone ends the process's intake; only `stopped` can follow.
+        select! {
+            recv(control) -> control => Some(control.map_or(Wake::Stop(Instant::now()), Wake::Control)),
+            recv(self.done) -> done => done.ok().map(Wake::Done),
+            recv(inbound) -> message => Some(message.map_or(Wake::Stop(Instant::now()), Wake::Inbound)),
+            recv(stopped) -> deadline => Some(Wake::Stop(deadline.unwrap_or_else(|_| Instant::now()))),
+            recv(deadline) -> _ => Some(Wake::Deadline),
+        }
+    }
+
+    fn any_running(&self) -> bool {
+        self.active.values().any(|active| active.running.is_some())
+    }
+
+    /// When this thread must act without being told: a stopped turn has not ended, or the process must.
+    fn deadline(&self) -> Option<Instant> {
+        self.active
+            .values()
+            .filter_map(|active| active.running.as_ref()?.give_up)
+            .chain(self.ending)
+            .min()
+    }
+
+    fn handle_inbound(&mut self, first: Inbound) {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match self.inbox.inbound.try_recv() {
+                Ok(message) => batch.push(message),
+                Err(_) => break,
+            }
+        }
+        self.deps.sink.room();
+        self.apply_batch(&batch);
+    }
+
+    /// Takes everything in that was received before now, so that a command which overtakes knows of it.
+    pub(super) fn drain_inbound(&mut self) {
+        for _ in 0..=crate::bus::INBOUND / BATCH {
+            match self.inbox.inbound.try_recv() {
+                Ok(first) => self.handle_inbound(first),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_done(&mut self, done: &TurnDone) {
+        if let Some(active) = self.active.get_mut(&done.dialog)
+            && active
+                .running
+                .as_ref()
+                .is_some_and(|running| running.input == done.input)
+        {
+            active.running = None;
+        }
+        if self.deps.pushing.is_empty() {
+            // Nobody to tell.
+        } else {
+            let _ = self.deps.outbox_wake.try_send(());
+        }
+        self.dispatch(done.dialog);
+        self.serve_line();
+        if self.active.is_empty() {
+            self.rest();
+        }
+    }
+
+    /// The last of the work is done: memory of a burst goes back.
+    fn rest(&mut self) {
+        self.active.shrink_to_fit();
+        self.line.shrink_to_fit();
+        crate::platform::trim_memory_after_burst(|| self.deps.db.shrink());
+    }
+
+    fn handle_stop(&mut self, deadline: Instant) {
+        self.drain_inbound();
+        self.ending = Some(deadline);
+        self.line.clear();
+    }
+
+    fn handle_deadline(&mut self) {
+        let now = Instant::now();
+        if let Some(ending) = self.ending
+            && now >= ending
+        {
+            self.cut_off_turns();
+            return;
+        }
+        let late: Vec<_> = self
+            .active
+            .iter()
+            .filter(|(_, active)| {
+                active
+                    .running
+                    .as_ref()
+                    .and_then(|running| running.give_up)
+                    .is_some_and(|at| at <= now)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        for key in late {
+            self.give_up_stopped(key);
+            self.dispatch(key);
+        }
+    }
+
+    /// Ends the process's turns; they stay open in the database for the next one.
+    fn cut_off_turns(&mut self) {
+        for running in self.active.values_mut().filter_map(|active| active.running.take()) {
+            running.control.cut_off();
+        }
+    }
+
+    /// Puts work behind what a dialog has to do already.
+    pub(super) fn add_work(&mut self, key: DialogKey, session: &SessionId, work: Work) {
+        let active = self
+            .active
+            .entry(key)
+            .or_insert_with(|| Active::new(session.clone()));
+        active.queue.push_back(work);
+        self.count_waiting();
+    }
+
+    pub(super) fn count_waiting(&self) {
+        let waiting: usize = self.active.values().map(Active::n_waiting).sum();
+        self.deps
+            .health
+            .queued
+            .store(waiting as u64, Ordering::Relaxed);
+    }
+
+    /// Starts what a dialog can do now; a dialog with nothing left is forgotten.
+    pub(super) fn dispatch(&mut self, key: DialogKey) {
+        while self.ending.is_none() {
+            let Some(active) = self.active.get_mut(&key) else {
+                return;
+            };
+            if active.running.is_some() || active.in_line {
+                return;
+            }
+            match active.queue.pop_front() {
+                None => {
+                    self.active.remove(&key);
+                    return;
+                }
+                Some(Work::Op(op, caller)) => self.run_op(key, op, &caller),
+                Some(Work::Input(waiting)) => {
+                    self.begin(key, waiting);
+                    self.count_waiting();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Starts the turn of an input, or puts its dialog in the line for a free slot.
+    fn begin(&mut self, key: DialogKey, waiting: Waiting) {
+        let Some(active) = self.active.get_mut(&key) else {
+            return;
+        };
+        let control = Arc::new(TurnControl::default());
+        let replies = Arc::new(Replies::new(
+            active.session.clone(),
+            self.deps.sink.clone(),
+            waiting.callers.clone(),
+        ));
+        let job = TurnJob {
+            dialog: key,
+            session: active.session.clone(),
+            input: waiting.input,
+            resume: waiting.resume,
+            control: control.clone(),
+            replies: replies.clone(),
+        };
+        match self.pool.try_run(job) {
+            Ok(()) => {
+                active.running = Some(Running {
+                    input: waiting.input,
+                    control,
+                    replies,
+                    give_up: None,
+                });
+            }
+            Err(_) => {
+                active.queue.push_front(Work::Input(waiting));
+                active.in_line = true;
+                self.line.push_back(key);
+            }
+        }
+    }
+
+    fn serve_line(&mut self) {
+        while let Some(key) = self.line.pop_front() {
+            if let Some(active) = self.active.get_mut(&key) {
+                active.in_line = false;
+            }
+            self.dispatch(key);
+            let waits_again = self.active.get(&key).is_some_and(|active| active.in_line);
+            if waits_again {
+                // No slot was free: it keeps its place in front.
+                self.line.rotate_right(1);
+                return;
+            }
+        }
+    }
+
+    /// Does to a dialog what had to wait until no turn runs in it.
+    fn run_op(&mut self, key: DialogKey, op: DialogOp, caller: &Caller) {
+        let Some(session) = self.active.get(&key).map(|active| active.session.clone()) else {
+            return;
+        };
+        let result = self.deps.db.write(|tx| super::apply::store_op(tx, key, op));
+        let body = match result {
+            Ok(body) => body,
+            Err(error) => self.storage_failed(&error),
+        };
+        if matches!(body, Body::Archived | Body::Deleted) {
+            self.clients
+                .get(caller.client)
+                .forget(&session.route());
+        }
+        if body == Body::Deleted {
+            self.refuse_waiting(key, &session);
+        }
+        self.reply(caller, Some(session), body);
+    }
+
+    /// Answers the inputs that were sent to a dialog between the wish to delete it and its end.
+    fn refuse_waiting(&mut self, key: DialogKey, session: &SessionId) {
+        let waiting = self.active.get_mut(&key).map(|active| std::mem::take(&mut active.queue));
+        for work in waiting.into_iter().flatten() {
+            let callers = match work {
+                Work::Input(waiting) => waiting.callers,
+                Work::Op(_, caller) => vec![caller],
+            };
+            for caller in &callers {
+                self.reply(
+                    caller,
+                    Some(session.clone()),
+                    Body::Error {
+                        code: ErrorCode::NotFound,
+                        message: wording::DELETED.to_owned(),
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn storage_failed(&self, error: &StorageError) -> Body {
+        log::error!("not stored: {error}");
+        self.deps.health.degraded(Part::Storage);
+        Body::Error {
+            code: ErrorCode::Storage,
+            message: wording::not_stored(error),
+        }
+    }
+
+    pub(super) fn reply(&self, caller: &Caller, session: Option<SessionId>, body: Body) {
+        self.deps.sink.push(Outbound {
+            client: caller.client,
+            request_id: caller.request_id.clone(),
+            session,
+            body,
+        });
+    }
+
+    pub(super) fn ask(&self, query: Query) {
+        if let Err(error) = self.queries.try_send(query) {
+            query::refuse(error.into_inner(), &*self.deps.sink);
+        }
+    }
+}

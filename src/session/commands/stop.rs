@@ -1,0 +1,53 @@
+//! `/stop`: ends the dialog's turn and drops what waits.
+
+use super::{Apply, SlashCommand};
+use crate::bus::Caller;
+use crate::chat::SessionId;
+use crate::session::stop::StopReport;
+use crate::storage::{DialogRow, StorageError};
+
+pub(super) struct Stop;
+
+impl SlashCommand for Stop {
+    fn name(&self) -> &'static str {
+        "stop"
+    }
+
+    fn usage(&self) -> &'static str {
+        "/stop"
+    }
+
+    fn description(&self) -> &'static str {
+        "Stop the running turn and drop waiting messages"
+    }
+
+    /// The control lane stops the dialog itself, outside a transaction; this is reached by no other way.
+    fn run(
+        &self,
+        _apply: &mut Apply<'_, '_>,
+        _caller: &Caller,
+        dialog: &DialogRow,
+        _argument: &str,
+    ) -> Result<(SessionId, String), StorageError> {
+        Ok((
+            dialog.session.clone(),
+            stop_text(&StopReport::default()),
+        ))
+    }
+}
+
+/// Tells what a stop found.
+pub(in crate::session) fn stop_text(report: &StopReport) -> String {
+    let mut lines = Vec::new();
+    if report.turn {
+        lines.push("Stopped the running turn.".to_owned());
+    }
+    match report.dropped.len() {
+        0 if !report.turn => lines.push("Nothing is running or waiting here.".to_owned()),
+        0 => {}
+        1 => lines.push("Dropped 1 waiting message:".to_owned()),
+        n => lines.push(format!("Dropped {n} waiting messages:")),
+    }
+    lines.extend(report.dropped.iter().map(|text| format!("- {text}")));
+    lines.join("\n")
+}

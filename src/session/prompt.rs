@@ -1,0 +1,72 @@
+//! What stands in front of a turn: the dialog's fixed prompt, and the user's message with its context block. Runs on
+//! the turn's thread; reads AGENTS.md and USER.md at a dialog's first turn only.
+
+use std::time::SystemTime;
+
+use jiff::Zoned;
+
+use super::Deps;
+use crate::agent::{ContextFacts, context_block, system_prompt};
+use crate::chat::{Message, Part, Role, SessionId};
+use crate::storage::{InboxRow, Prompt};
+
+/// A dialog's prompt for this turn.
+pub(super) struct DialogPrompt {
+    pub(super) system: String,
+    /// To be stored with the turn's first commit, if new.
+    pub(super) to_store: Option<Prompt>,
+    /// For the model, if the tools differ from those the dialog was begun with.
+    pub(super) remark: Option<String>,
+}
+
+/// Takes a dialog's stored prompt, or makes one at its first turn. A changed tool set renews it and is announced.
+pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
+    if let Some(prompt) = &stored
+        && prompt.tools == *deps.tools_text
+    {
+        return DialogPrompt {
+            system: prompt.system.clone(),
+            to_store: None,
+            remark: None,
+        };
+    }
+    let read = |name| deps.workspace.read_instructions(name);
+    let prompt = Prompt {
+        system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
+        tools: deps.tools_text.to_string(),
+    };
+    DialogPrompt {
+        system: prompt.system.clone(),
+        to_store: Some(prompt),
+        remark: stored.map(|_| TOOLS_CHANGED.to_owned()),
+    }
+}
+
+const TOOLS_CHANGED: &str = "The set of tools has changed since this dialog began; use only those listed now.";
+
+/// Makes the user's message: the context block, then what was said.
+pub(super) fn user_message(
+    input: &InboxRow,
+    session: &SessionId,
+    remark: Option<&str>,
+) -> Message {
+    let now = local_time(input.received_at);
+    let context = context_block(&ContextFacts {
+        now: &now,
+        channel: session.channel.as_str(),
+        sender: input.sender.as_deref(),
+        remark,
+    });
+    Message {
+        role: Role::User,
+        parts: vec![Part::Context(context), Part::Text(input.content.clone())],
+        native: None,
+    }
+}
+
+fn local_time(at: SystemTime) -> String {
+    Zoned::try_from(at).map_or_else(
+        |_| "unknown".to_owned(),
+        |time| time.strftime("%Y-%m-%d %H:%M %:z (%A)").to_string(),
+    )
+}

@@ -1,0 +1,45 @@
+//! What an earlier process left: every input that has not ended is taken up again, in the order received.
+
+use super::active::{Waiting, Work};
+use super::actor::Actor;
+use super::apply::preview;
+use crate::observability::Part;
+use crate::storage::DialogRow;
+
+impl Actor {
+    /// Queues every open input; those whose turn was begun go on with that turn.
+    pub(super) fn recover(&mut self) {
+        let db = self.deps.db.clone();
+        let open = db.read(|tx| {
+            let mut found: Vec<(DialogRow, Waiting)> = Vec::new();
+            for input in tx.open_inputs()? {
+                let Some(dialog) = input.dialog else { continue };
+                if let Some(row) = tx.dialog(dialog)? {
+                    let waiting = Waiting {
+                        input: input.id,
+                        callers: Vec::new(),
+                        preview: preview(&input.content),
+                        resume: input.turn,
+                    };
+                    found.push((row, waiting));
+                }
+            }
+            Ok(found)
+        });
+        match open {
+            Ok(open) => {
+                if !open.is_empty() {
+                    log::info!("taking up {} inputs left by an earlier process", open.len());
+                }
+                for (row, waiting) in open {
+                    self.add_work(row.key, &row.session, Work::Input(waiting));
+                    self.dispatch(row.key);
+                }
+            }
+            Err(error) => {
+                log::error!("the inbox cannot be read: {error}");
+                self.deps.health.degraded(Part::Storage);
+            }
+        }
+    }
+}

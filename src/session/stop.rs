@@ -1,0 +1,189 @@
+//! Stopping turns, and the control lane.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::active::{Waiting, Work};
+use super::actor::Actor;
+use super::apply::{Apply, Effect};
+use super::replies::{error_reply, reply_body};
+use super::{commands, wording};
+use crate::bus::{Body, Control, ErrorCode, Op};
+use crate::chat::{Message, Part, Role};
+use crate::storage::{DialogKey, Outcome, StorageError, StoredReply, TurnState, Tx};
+
+/// How long a stopped turn may take to end by itself; then the session goes on without it.
+const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// What a stop found.
+#[derive(Default)]
+pub(super) struct StopReport {
+    /// Whether a turn was running.
+    pub(super) turn: bool,
+    /// Beginnings of the inputs that were dropped.
+    pub(super) dropped: Vec<String>,
+}
+
+impl Actor {
+    /// Handles a message of the overtaking lane. Everything received before it is taken in first.
+    pub(super) fn handle_control(&mut self, control: Control) {
+        self.drain_inbound();
+        let Control { caller, op } = control;
+        let Op::Command {
+            route,
+            session,
+            command,
+        } = op;
+        let db = self.deps.db.clone();
+        let mut effects = Vec::new();
+        let mut stop = None;
+        let result = db.write(|tx| {
+            let mut apply = Apply {
+                tx,
+                actor: self,
+                effects: &mut effects,
+                now: SystemTime::now(),
+            };
+            let Some(row) = apply.target(&caller, route.as_ref(), session.as_ref())? else {
+                return Ok(None);
+            };
+            if command.name == "stop" {
+                stop = Some(row.key);
+                return Ok(Some((row.session, String::new())));
+            }
+            commands::run(&mut apply, &caller, &row, &command).map(Some)
+        });
+        debug_assert!(
+            effects
+                .iter()
+                .all(|effect| matches!(effect, Effect::Push(_))),
+            "commands of this lane only answer"
+        );
+        let (session, body) = match result {
+            Ok(Some((session, content))) => {
+                let content = match stop {
+                    Some(key) => commands::stop_text(&self.stop_dialog(key)),
+                    None => content,
+                };
+                let command = command.name;
+                (Some(session), Body::Command { command, content })
+            }
+            Ok(None) => (
+                None,
+                Body::Error {
+                    code: ErrorCode::NotFound,
+                    message: "There is no such dialog.".to_owned(),
+                },
+            ),
+            Err(error) => (None, self.storage_failed(&error)),
+        };
+        self.reply(&caller, session, body);
+        if let Some(key) = stop {
+            self.dispatch(key);
+        }
+    }
+
+    /// Stops a dialog's turn and drops its waiting inputs; each asker is told.
+    pub(super) fn stop_dialog(&mut self, key: DialogKey) -> StopReport {
+        let mut report = StopReport::default();
+        let Some(active) = self.active.get_mut(&key) else {
+            return report;
+        };
+        if let Some(running) = &mut active.running {
+            running.control.stop();
+            running
+                .give_up
+                .get_or_insert_with(|| Instant::now() + OBEY_LIMIT);
+            report.turn = true;
+        }
+        let (inputs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut active.queue)
+            .into_iter()
+            .partition(|work| matches!(work, Work::Input(_)));
+        active.queue.extend(others);
+        let waiting: Vec<Waiting> = inputs
+            .into_iter()
+            .filter_map(|work| match work {
+                Work::Input(waiting) => Some(waiting),
+                Work::Op(..) => None,
+            })
+            .collect();
+        let session = active.session.clone();
+        let reply = error_reply(ErrorCode::Stopped, wording::DROPPED);
+        let stored = self.deps.db.write(|tx| {
+            for input in &waiting {
+                drop_input(tx, key, input, &reply)?;
+            }
+            Ok(())
+        });
+        let body = match stored {
+            Ok(()) => reply_body(&reply),
+            Err(error) => self.storage_failed(&error),
+        };
+        for input in waiting {
+            for caller in &input.callers {
+                self.reply(caller, Some(session.clone()), body.clone());
+            }
+            report.dropped.push(input.preview);
+        }
+        self.count_waiting();
+        report
+    }
+
+    /// Ends a stopped turn that has not obeyed: its thread may come back later and will find it ended.
+    pub(super) fn give_up_stopped(&mut self, key: DialogKey) {
+        let Some(running) = self
+            .active
+            .get_mut(&key)
+            .and_then(|active| active.running.take())
+        else {
+            return;
+        };
+        log::warn!("a stopped turn did not end in time; going on without it");
+        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
+        let stored = self.deps.db.write(|tx| {
+            let now = SystemTime::now();
+            let Some(turn) = running.control.turn() else {
+                return tx.close_input(running.input, Outcome::Stopped, &reply);
+            };
+            if !tx.end_turn(turn, TurnState::Stopped, now)? {
+                return Ok(());
+            }
+            let mut messages = Vec::new();
+            let has_own = tx.history(key)?.iter().any(|stored| stored.turn == turn);
+            if !has_own && let Some(input) = tx.input(running.input)? {
+                messages.push(Message::text(Role::User, input.content));
+            }
+            messages.push(stop_note());
+            tx.append_messages(key, turn, &messages, now)?;
+            tx.interrupt_calls(turn)?;
+            tx.close_input(running.input, Outcome::Stopped, &reply)
+        });
+        if let Err(error) = stored {
+            log::error!("a stopped turn could not be stored: {error}");
+        }
+        running.replies.answer(reply);
+    }
+}
+
+/// Ends an input whose turn has not begun in this process.
+fn drop_input(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    input: &Waiting,
+    reply: &StoredReply,
+) -> Result<(), StorageError> {
+    if let Some(turn) = input.resume {
+        let now = SystemTime::now();
+        tx.end_turn(turn, TurnState::Stopped, now)?;
+        tx.append_messages(dialog, turn, &[stop_note()], now)?;
+        tx.interrupt_calls(turn)?;
+    }
+    tx.close_input(input.input, Outcome::Stopped, reply)
+}
+
+fn stop_note() -> Message {
+    Message {
+        role: Role::Assistant,
+        parts: vec![Part::Note(wording::STOPPED.to_owned())],
+        native: None,
+    }
+}

@@ -1,0 +1,90 @@
+//! Turns classes of failure into sentences for people: what happened, and what to do.
+
+use std::time::Duration;
+
+use crate::bus::ErrorCode;
+use crate::providers::ProviderError;
+use crate::storage::StorageError;
+
+/// Describes a failed model call; `name` is the provider's configured name.
+pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode, String) {
+    match error {
+        ProviderError::Cancelled => (ErrorCode::Stopped, STOPPED.to_owned()),
+        ProviderError::Auth(detail) => (
+            ErrorCode::Auth,
+            format!("The model service {name} refused the key or the account: {detail}. Check providers.{name}.api_key and the account's balance."),
+        ),
+        ProviderError::RateLimited { retry_after, detail } => (
+            ErrorCode::Provider,
+            format!("The model service {name} takes no more requests now ({detail}). {}", again(*retry_after)),
+        ),
+        ProviderError::ContextTooLong(_) => (
+            ErrorCode::Provider,
+            "This dialog has grown too long for the model. Start a new one with /new.".to_owned(),
+        ),
+        ProviderError::Overloaded(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} is overloaded or failing ({detail}). Your message is kept; write 'continue' to try again."),
+        ),
+        ProviderError::BadRequest(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} refused the request: {detail}"),
+        ),
+        ProviderError::NotFound(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} does not know this model or address: {detail}. Check providers.{name}.base_url and the model_id."),
+        ),
+        ProviderError::Network(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} cannot be reached: {detail}. Your message is kept; write 'continue' to try again."),
+        ),
+        ProviderError::Timeout(limit) => (
+            ErrorCode::Timeout,
+            format!("The model service did not answer in {} s ({name}). Your message is kept; write 'continue' to try again.", limit.as_secs_f32().ceil()),
+        ),
+        ProviderError::Undecodable(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} gave an answer that cannot be understood: {detail}. Your message is kept; write 'continue' to try again."),
+        ),
+    }
+}
+
+fn again(retry_after: Option<Duration>) -> String {
+    match retry_after {
+        Some(wait) => format!("Try again in {} s.", wait.as_secs().max(1)),
+        None => "Your message is kept; write 'continue' to try again.".to_owned(),
+    }
+}
+
+/// Describes a message that was not stored.
+pub(super) fn not_stored(error: &StorageError) -> String {
+    match error {
+        StorageError::Full => {
+            "Message not saved: the disk is full. Free space and send again.".to_owned()
+        }
+        StorageError::Damaged { .. } => {
+            "Message not saved: the database is damaged. Stop PicoBot and restore a backup.".to_owned()
+        }
+        _ => "Message not saved: the database cannot be written. See the log, then send again.".to_owned(),
+    }
+}
+
+/// For a turn stopped by a person.
+pub(super) const STOPPED: &str = "Stopped.";
+/// For an input dropped before its turn began.
+pub(super) const DROPPED: &str = "Stopped before it began.";
+/// For an answer that could not be stored.
+pub(super) const ANSWER_NOT_SAVED: &str =
+    "The answer could not be saved, so it is not shown: the database cannot be written. Free space and ask again.";
+/// For a turn that ended three processes.
+pub(super) const CRASHED: &str =
+    "PicoBot stopped three times while working on this message, so it was given up. Try it in other words.";
+/// For a turn that was cut off and overtaken by later messages.
+pub(super) const OVERTAKEN: &str =
+    "PicoBot was stopped while working on this, and later messages were answered since. Send it again if you still need it.";
+/// For everything that comes while the gateway ends.
+pub(super) const ENDING: &str = "PicoBot is stopping. Send it again in a moment.";
+/// For a read that finds its queue full.
+pub(super) const BUSY: &str = "Too many requests wait. Try again in a moment.";
+/// For what concerns a dialog that is gone.
+pub(super) const DELETED: &str = "The dialog was deleted.";

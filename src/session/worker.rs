@@ -1,0 +1,574 @@
+//! One turn from its input to its answer, on a `turn-N` thread: loads the dialog, runs the agent loop, stores each
+//! step, answers.
+//!
+//! Commits: a plain turn makes one durable commit here (its end); a tool round makes two more. The turn's start is a
+//! relaxed write: losing it costs nothing but a count. Whoever finds the turn ended from outside (a `/stop` that was
+//! not obeyed in time) stores and sends nothing more.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::active::TurnControl;
+use super::replies::{Replies, answer_reply, error_reply};
+use super::{Deps, prompt, wording};
+use crate::agent::{
+    INTERRUPTED, Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, legalise, run_turn,
+    unanswered_calls,
+};
+use crate::bus::{Body, ErrorCode};
+use crate::chat::{
+    CallRecord, Message, Part, Role, SessionId, StopReason, ToolCall, ToolResult, Usage,
+};
+use crate::observability::{Event, Part as HealthPart, crash_point};
+use crate::storage::{
+    Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage, StoredReply,
+    TurnId, TurnState, Tx,
+};
+
+/// A turn that is begun this often without an end is given up: it may be what ends the process.
+const MAX_ATTEMPTS: u32 = 3;
+/// Tool results shown to clients are cut to this many characters; the model's copy is longer.
+const SHOWN_RESULT_CHARS: usize = 4_000;
+
+/// A turn to run.
+pub(super) struct TurnJob {
+    pub(super) dialog: DialogKey,
+    pub(super) session: SessionId,
+    pub(super) input: InboxId,
+    pub(super) resume: Option<TurnId>,
+    pub(super) control: Arc<TurnControl>,
+    pub(super) replies: Arc<Replies>,
+}
+
+/// A turn that no longer occupies its slot.
+pub(super) struct TurnDone {
+    pub(super) dialog: DialogKey,
+    pub(super) input: InboxId,
+}
+
+/// Runs a turn; a panic in it fails that turn only.
+pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
+    deps.health.turns_running.fetch_add(1, Ordering::Relaxed);
+    let ran = catch_unwind(AssertUnwindSafe(|| Turn::begin(deps, job).map(Turn::run)));
+    match ran {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            log::error!("a turn could not begin: {error}");
+            deps.health.degraded(HealthPart::Storage);
+            let message = wording::not_stored(&error);
+            job.replies.answer(error_reply(ErrorCode::Storage, &message));
+        }
+        Err(_) => fail_crashed(deps, job),
+    }
+    deps.health.turns_running.fetch_sub(1, Ordering::Relaxed);
+    deps.health.turns_done.fetch_add(1, Ordering::Relaxed);
+    TurnDone {
+        dialog: job.dialog,
+        input: job.input,
+    }
+}
+
+/// The panic hook has logged what happened; the person gets a reference into the log.
+fn fail_crashed(deps: &Deps, job: &TurnJob) {
+    let reference = job.control.turn().map_or(job.input.0, |turn| turn.0);
+    log::error!("turn {reference} panicked");
+    let message = format!("Internal error, reference {reference:X}. The log has the details.");
+    let reply = error_reply(ErrorCode::Internal, &message);
+    let stored = deps.db.write(|tx| {
+        if let Some(turn) = job.control.turn() {
+            tx.end_turn(turn, TurnState::Failed, SystemTime::now())?;
+        }
+        tx.close_input(job.input, Outcome::Failed, &reply)
+    });
+    if let Err(error) = stored {
+        log::error!("the end of turn {reference} could not be stored: {error}");
+    }
+    job.replies.answer(reply);
+}
+
+/// What is loaded at a turn's start.
+struct Loaded {
+    turn: TurnId,
+    attempts: u32,
+    input: InboxRow,
+    prompt: Option<Prompt>,
+    history: Vec<StoredMessage>,
+}
+
+fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
+    let (turn, attempts) = match job.resume {
+        Some(turn) => (turn, tx.resume_turn(turn)?),
+        None => {
+            let turn = tx.begin_turn(job.dialog, SystemTime::now())?;
+            tx.take_input(job.input, turn)?;
+            (turn, 1)
+        }
+    };
+    let input = tx
+        .input(job.input)?
+        .ok_or_else(|| StorageError::missing("input"))?;
+    Ok(Loaded {
+        turn,
+        attempts,
+        input,
+        prompt: tx.prompt(job.dialog)?,
+        history: tx.history(job.dialog)?,
+    })
+}
+
+struct Turn<'a> {
+    deps: &'a Deps,
+    job: &'a TurnJob,
+    loaded: Loaded,
+    began: Instant,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Self, StorageError> {
+        let began = Instant::now();
+        let loaded = deps.db.write_relaxed(|tx| load(tx, job))?;
+        job.control.set_turn(loaded.turn);
+        crash_point("turn-begun");
+        deps.observers.tell(Event::TurnStarted {
+            turn: loaded.turn.0,
+            session: &job.session,
+        });
+        job.replies.tell(
+            |caller| caller.wants.turns,
+            || Body::TurnStarted {
+                turn: loaded.turn.0,
+            },
+        );
+        Ok(Self {
+            deps,
+            job,
+            loaded,
+            began,
+        })
+    }
+
+    fn run(mut self) {
+        let own = self
+            .loaded
+            .history
+            .iter()
+            .any(|stored| stored.turn == self.loaded.turn);
+        let overtaken = own
+            && self
+                .loaded
+                .history
+                .last()
+                .is_some_and(|last| last.turn != self.loaded.turn);
+        if self.loaded.attempts > MAX_ATTEMPTS {
+            self.give_up(own, wording::CRASHED);
+        } else if overtaken {
+            self.give_up(own, wording::OVERTAKEN);
+        } else {
+            self.work(own);
+        }
+    }
+
+    /// Ends a turn that will not be run.
+    fn give_up(self, own: bool, why: &str) {
+        let mut rest = Step::default();
+        if !own {
+            rest.messages
+                .push(Message::text(Role::User, self.loaded.input.content.clone()));
+        }
+        let end = Ended::failed(ErrorCode::Internal, why.to_owned());
+        self.finish(end, rest, Usage::default());
+    }
+
+    fn work(mut self, own: bool) {
+        let prompt = prompt::for_dialog(self.deps, self.loaded.prompt.take());
+        let mut first = Step::default();
+        let mut history = match self.stored_history(own, &mut first) {
+            Ok(history) => history,
+            Err(error) => {
+                log::error!("turn {}: {error}", self.loaded.turn.0);
+                let message = wording::not_stored(&error);
+                return self.finish(
+                    Ended::failed(ErrorCode::Storage, message),
+                    first,
+                    Usage::default(),
+                );
+            }
+        };
+        if !own {
+            let message = prompt::user_message(
+                &self.loaded.input,
+                &self.job.session,
+                prompt.remark.as_deref(),
+            );
+            history.push(message.clone());
+            first.messages.push(message);
+        }
+        let agent = &self.deps.agent;
+        let watch = Watcher { job: self.job };
+        let setup = Setup {
+            turn: self.loaded.turn.0,
+            session: &self.job.session,
+            provider: &*agent.provider,
+            model: &agent.model,
+            system: &prompt.system,
+            specs: &self.deps.specs,
+            tools: &self.deps.tools,
+            workspace: &self.deps.workspace,
+            max_rounds: agent.max_rounds,
+            cancel: &self.job.control.cancel,
+            watch: &watch,
+            observers: &self.deps.observers,
+        };
+        let mut journal = StepJournal {
+            deps: self.deps,
+            job: self.job,
+            turn: self.loaded.turn,
+            prompt: prompt.to_store,
+        };
+        let TurnResult { end, rest, usage } = run_turn(&setup, history, first, &mut journal);
+        self.loaded.prompt = journal.prompt;
+        let ended = match end {
+            TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
+            TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
+            TurnEnd::Stopped => Ended::stopped(),
+            TurnEnd::NotStored => return self.leave(),
+            TurnEnd::Failed(error) => {
+                log::warn!("turn {}: {error}", self.loaded.turn.0);
+                self.deps.health.degraded(HealthPart::Provider);
+                let (code, text) = wording::provider_failure(&error, agent.provider.name());
+                Ended::failed(code, text)
+            }
+        };
+        self.finish(ended, rest, usage);
+    }
+
+    /// Returns the dialog's history as the model may see it, mended in the database if it was at fault. Calls of this
+    /// turn that a dead process had begun get their result here.
+    fn stored_history(
+        &self,
+        own: bool,
+        first: &mut Step,
+    ) -> Result<Vec<Message>, StorageError> {
+        let loaded = &self.loaded;
+        let mut history: Vec<Message> = loaded
+            .history
+            .iter()
+            .map(|stored| stored.message.clone())
+            .collect();
+        if own {
+            let interrupted = self.interrupted_calls(&history)?;
+            if let Some(results) = interrupted {
+                history.push(results.clone());
+                first.messages.push(results);
+            }
+        } else if let Some(repair) = legalise(&history).repair {
+            log::warn!(
+                "dialog {}: the stored history was mended from message {} on",
+                self.job.session,
+                repair.kept
+            );
+            let rest: Vec<_> = repair
+                .rest
+                .into_iter()
+                .map(|(from, message)| {
+                    let stored = &loaded.history[from];
+                    (stored.turn, message, stored.created_at)
+                })
+                .collect();
+            let from = loaded.history.get(repair.kept).map_or(i64::MAX, |row| row.id);
+            self.deps
+                .db
+                .write(|tx| tx.rewrite_from(self.job.dialog, from, &rest))?;
+            history.truncate(repair.kept);
+            history.extend(rest.into_iter().map(|(_, message, _)| message));
+        }
+        Ok(history)
+    }
+
+    fn interrupted_calls(&self, history: &[Message]) -> Result<Option<Message>, StorageError> {
+        let open = unanswered_calls(history);
+        if open.is_empty() {
+            return Ok(None);
+        }
+        let turn = self.loaded.turn;
+        let begun = self.deps.db.read(|tx| {
+            open.into_iter()
+                .filter_map(|call| match tx.call_started(turn, &call.id) {
+                    Ok(true) => Some(Ok(call)),
+                    Ok(false) => None,
+                    Err(error) => Some(Err(error)),
+                })
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        if begun.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Message::results(begun.into_iter().map(|call| {
+            ToolResult {
+                call_id: call.id,
+                content: INTERRUPTED.to_owned(),
+                is_error: true,
+            }
+        }))))
+    }
+
+    /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
+    fn leave(self) {
+        let (code, message) = if self.job.control.is_cut_off() {
+            (ErrorCode::ShuttingDown, wording::ENDING)
+        } else {
+            (ErrorCode::Storage, wording::ANSWER_NOT_SAVED)
+        };
+        // A turn that was ended from outside has been answered already; then this reaches nobody.
+        self.job.replies.answer(error_reply(code, message));
+    }
+
+    /// Stores the turn's end and answers.
+    fn finish(self, ended: Ended, mut rest: Step, usage: Usage) {
+        if let Some(note) = &ended.note {
+            rest.messages.push(Message {
+                role: Role::Assistant,
+                parts: vec![Part::Note(note.clone())],
+                native: None,
+            });
+        }
+        crash_point("turn-ended");
+        let stored = self.deps.db.write(|tx| self.store_end(tx, &ended, &rest));
+        crash_point("turn-stored");
+        let took = self.began.elapsed();
+        match stored {
+            Ok(true) => {
+                self.deps.health.ok(HealthPart::Storage);
+                if ended.state == TurnState::Done {
+                    self.deps.health.ok(HealthPart::Provider);
+                }
+            }
+            // Ended from outside, and answered there.
+            Ok(false) => return,
+            Err(error) => {
+                log::error!("turn {} could not be stored: {error}", self.loaded.turn.0);
+                self.deps.health.degraded(HealthPart::Storage);
+                self.job
+                    .replies
+                    .answer(error_reply(ErrorCode::Storage, wording::ANSWER_NOT_SAVED));
+                return;
+            }
+        }
+        self.deps.observers.tell(Event::TurnFinished {
+            turn: self.loaded.turn.0,
+            session: &self.job.session,
+            state: ended.state.as_str(),
+            took,
+        });
+        let model = &self.deps.agent.model.model_id;
+        self.job.replies.tell(
+            |caller| caller.wants.turns,
+            || Body::TurnFinished {
+                turn: self.loaded.turn.0,
+                usage,
+                model: model.clone(),
+                stop: ended.stop,
+                took,
+            },
+        );
+        self.job.replies.answer(ended.reply);
+    }
+
+    fn store_end(&self, tx: &Tx<'_>, ended: &Ended, rest: &Step) -> Result<bool, StorageError> {
+        let now = SystemTime::now();
+        let turn = self.loaded.turn;
+        if !tx.end_turn(turn, ended.state, now)? {
+            return Ok(false);
+        }
+        if let Some(prompt) = &self.loaded.prompt {
+            tx.set_prompt(self.job.dialog, prompt)?;
+        }
+        store_step(tx, self.job.dialog, turn, rest, now)?;
+        tx.interrupt_calls(turn)?;
+        tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
+        if self.deps.pushing.contains(&self.job.session.channel) {
+            tx.add_delivery(
+                &Delivery {
+                    route: self.job.session.route(),
+                    body: ended.reply.text.clone(),
+                    idempotency_key: format!("turn-{}", turn.0),
+                },
+                now,
+            )?;
+        }
+        Ok(true)
+    }
+}
+
+/// A turn's end as stored and answered.
+struct Ended {
+    state: TurnState,
+    reply: StoredReply,
+    /// For people, where no answer stands in the history.
+    note: Option<String>,
+    stop: Option<StopReason>,
+}
+
+impl Ended {
+    fn answered(text: String, stop: StopReason) -> Self {
+        Self {
+            state: TurnState::Done,
+            reply: answer_reply(&text),
+            note: None,
+            stop: Some(stop),
+        }
+    }
+
+    fn stopped() -> Self {
+        Self {
+            state: TurnState::Stopped,
+            reply: error_reply(ErrorCode::Stopped, wording::STOPPED),
+            note: Some(wording::STOPPED.to_owned()),
+            stop: None,
+        }
+    }
+
+    fn failed(code: ErrorCode, text: String) -> Self {
+        Self {
+            state: TurnState::Failed,
+            reply: error_reply(code, &text),
+            note: Some(text),
+            stop: None,
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.state {
+            TurnState::Done | TurnState::Running => Outcome::Done,
+            TurnState::Failed => Outcome::Failed,
+            TurnState::Stopped => Outcome::Stopped,
+        }
+    }
+}
+
+fn store_step(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    turn: TurnId,
+    step: &Step,
+    now: SystemTime,
+) -> Result<(), StorageError> {
+    if !step.messages.is_empty() {
+        tx.append_messages(dialog, turn, &step.messages, now)?;
+    }
+    for record in &step.ended {
+        tx.end_call(turn, record)?;
+    }
+    for (call_id, name) in &step.started {
+        tx.start_call(turn, call_id, name, now)?;
+    }
+    for call in &step.model_calls {
+        tx.record_model_call(turn, call)?;
+    }
+    Ok(())
+}
+
+/// Stores the steps in the middle of a turn.
+struct StepJournal<'a> {
+    deps: &'a Deps,
+    job: &'a TurnJob,
+    turn: TurnId,
+    /// A prompt that the database does not have yet.
+    prompt: Option<Prompt>,
+}
+
+impl Journal for StepJournal<'_> {
+    fn commit(&mut self, step: Step) -> Result<(), JournalError> {
+        // What a call gave after the process began to end is not known to be complete: the next process says so.
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        crash_point("step-begun");
+        let stored = self.deps.db.write(|tx| {
+            if !tx.turn_runs(self.turn)? {
+                return Ok(false);
+            }
+            if let Some(prompt) = &self.prompt {
+                tx.set_prompt(self.job.dialog, prompt)?;
+            }
+            store_step(tx, self.job.dialog, self.turn, &step, SystemTime::now())?;
+            Ok(true)
+        });
+        crash_point("step-stored");
+        match stored {
+            Ok(true) => {
+                self.prompt = None;
+                Ok(())
+            }
+            Ok(false) => Err(JournalError),
+            Err(error) => {
+                log::error!("a step of turn {} could not be stored: {error}", self.turn.0);
+                self.deps.health.degraded(HealthPart::Storage);
+                Err(JournalError)
+            }
+        }
+    }
+}
+
+/// Passes what happens in a turn on to the clients that asked for it.
+struct Watcher<'a> {
+    job: &'a TurnJob,
+}
+
+impl Watch for Watcher<'_> {
+    fn delta(&self, text: &str, reasoning: bool) {
+        self.job.replies.tell(
+            |caller| caller.wants.deltas,
+            || Body::Delta {
+                text: text.into(),
+                reasoning,
+            },
+        );
+    }
+
+    fn notice(&self, text: &str) {
+        self.job.replies.tell(
+            |_| true,
+            || Body::Notification {
+                content: text.to_owned(),
+            },
+        );
+    }
+
+    fn tool_started(&self, call: &ToolCall) {
+        self.job.replies.tell(
+            |caller| caller.wants.tools,
+            || Body::ToolStarted {
+                call_id: call.id.clone(),
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+            },
+        );
+    }
+
+    fn tool_output(&self, call_id: &str, text: &str) {
+        self.job.replies.tell(
+            |caller| caller.wants.tools,
+            || Body::ToolOutput {
+                call_id: call_id.to_owned(),
+                text: text.to_owned(),
+            },
+        );
+    }
+
+    fn tool_finished(&self, record: &CallRecord, content: &str) {
+        crash_point("tool-ran");
+        self.job.replies.tell(
+            |caller| caller.wants.tools,
+            || Body::ToolFinished {
+                call_id: record.call_id.clone(),
+                name: record.name.clone(),
+                is_error: record.state != crate::chat::CallState::Done,
+                took: record.took.max(Duration::from_micros(1)),
+                content: content.chars().take(SHOWN_RESULT_CHARS).collect(),
+            },
+        );
+    }
+}

@@ -7,3 +7,4 @@ pub mod observability;
 pub mod providers;
 pub mod threads;
 pub mod tools;
+pub mod wire;

@@ -1,6 +1,7 @@
 //! PicoBot: a personal AI assistant runtime for small machines.
 
 pub mod bus;
+pub mod channels;
 pub mod chat;
 pub mod config;
 pub mod observability;

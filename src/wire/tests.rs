@@ -477,6 +477,28 @@ fn a_glance_reads_any_frame() {
     }
 }
 
+/// Every line of the `json` blocks of the protocol page.
+fn documented_examples() -> impl Iterator<Item = &'static str> {
+    include_str!("../../docs/protocol.md")
+        .lines()
+        .filter(|line| line.starts_with('{'))
+}
+
+#[test]
+fn the_protocol_page_shows_true_messages() {
+    let mut shown = std::collections::BTreeSet::new();
+    for line in documented_examples() {
+        shown.insert(Glance::of(line).unwrap().kind);
+        let written_back = match ClientMessage::parse(line) {
+            Ok(message) => message.to_json(),
+            Err(_) => ServerMessage::parse(line).expect(line).to_json(),
+        };
+        assert_eq!(written_back, line);
+    }
+    assert!(!shown.contains("unknown"));
+    assert_eq!(shown.len(), 12 + 23, "a type has no example: {shown:?}");
+}
+
 prop_compose! {
     fn optional_text()(text in proptest::option::of(".{1,40}")) -> Option<String> { text }
 }

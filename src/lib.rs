@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bus;
+pub mod channels;
 pub mod chat;
 pub mod config;
 pub mod observability;
@@ -11,3 +12,4 @@ pub mod session;
 pub mod storage;
 pub mod threads;
 pub mod tools;
+pub mod wire;

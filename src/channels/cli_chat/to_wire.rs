@@ -1,0 +1,190 @@
+//! Bus messages → server messages. Pure; runs on `gateway-io`. Long texts are borrowed, never copied.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::bus::{Body, DialogInfo, HistoryItem, Outbound};
+use crate::chat::{Role, Usage};
+use crate::wire::{
+    CommandInfo, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
+};
+
+/// Maps a message; `None` if its type must name a dialog and it names none.
+pub(super) fn message(outbound: &Outbound) -> Option<ServerMessage<'_>> {
+    let session = outbound.session.as_ref().map(|id| id.to_string().into());
+    Some(ServerMessage {
+        body: body(&outbound.body, session)?,
+        request_id: outbound.request_id.as_deref().map(Cow::from),
+    })
+}
+
+fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<'a>> {
+    Some(match body {
+        Body::Established { title } => ServerBody::SessionEstablished {
+            session_id: session?,
+            title: title.into(),
+        },
+        Body::Accepted => ServerBody::InputAccepted {
+            session_id: session?,
+        },
+        Body::TurnStarted { turn } => ServerBody::TurnStarted {
+            session_id: session?,
+            turn: *turn,
+        },
+        Body::Delta { text, reasoning } => ServerBody::AssistantDelta {
+            content: Cow::Borrowed(text),
+            session_id: session?,
+            reasoning: *reasoning,
+        },
+        Body::ToolStarted {
+            call_id,
+            name,
+            arguments,
+        } => ServerBody::ToolStarted {
+            call_id: call_id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+            session_id: session?,
+        },
+        Body::ToolOutput { call_id, text } => ServerBody::ToolOutput {
+            call_id: call_id.into(),
+            content: text.into(),
+            session_id: session?,
+        },
+        Body::ToolFinished {
+            call_id,
+            name,
+            is_error,
+            took,
+            content,
+        } => ServerBody::ToolFinished {
+            call_id: call_id.into(),
+            name: name.into(),
+            is_error: *is_error,
+            content: content.into(),
+            took_ms: millis(*took),
+            session_id: session?,
+        },
+        Body::TurnFinished {
+            turn,
+            usage,
+            model,
+            stop,
+            took,
+        } => ServerBody::TurnFinished {
+            session_id: session?,
+            turn: *turn,
+            usage: token_usage(*usage),
+            model: model.into(),
+            stop_reason: stop.map(|stop| stop.as_str().into()),
+            took_ms: millis(*took),
+        },
+        Body::Answer { content, merged } => ServerBody::AssistantResponse {
+            content: Cow::Borrowed(content),
+            session_id: session?,
+            merged: *merged,
+        },
+        Body::Command { command, content } => ServerBody::CommandExecuted {
+            command: with_slash(command),
+            content: content.into(),
+            session_id: session,
+        },
+        Body::Error { code, message } => ServerBody::Error {
+            code: code.as_str().into(),
+            message: message.into(),
+            session_id: session,
+        },
+        Body::Created { title } => ServerBody::SessionCreated {
+            session_id: session?,
+            title: title.into(),
+        },
+        Body::List { dialogs } => ServerBody::SessionList {
+            sessions: dialogs.iter().map(session_info).collect(),
+        },
+        Body::Loaded { messages, has_more } => ServerBody::SessionLoaded {
+            session_id: session?,
+            messages: messages.iter().map(history_entry).collect(),
+            has_more: *has_more,
+        },
+        Body::Renamed { title } => ServerBody::SessionRenamed {
+            session_id: session?,
+            title: title.into(),
+        },
+        Body::Archived => ServerBody::SessionArchived {
+            session_id: session?,
+        },
+        Body::Deleted => ServerBody::SessionDeleted {
+            session_id: session?,
+        },
+        Body::Cleared => ServerBody::HistoryCleared {
+            session_id: session?,
+        },
+        Body::Commands { commands } => ServerBody::SlashCommandsList {
+            commands: commands.iter().map(command_info).collect(),
+        },
+        Body::Pong => ServerBody::Pong {},
+        Body::Notification { content } => ServerBody::SystemNotification {
+            content: content.into(),
+            session_id: session,
+        },
+    })
+}
+
+fn session_info(dialog: &DialogInfo) -> SessionInfo<'_> {
+    SessionInfo {
+        session_id: dialog.session.to_string().into(),
+        title: (&dialog.title).into(),
+        archived: dialog.archived,
+        updated_at: rfc3339(dialog.updated_at).into(),
+        message_count: dialog.n_messages,
+    }
+}
+
+fn history_entry(item: &HistoryItem) -> HistoryEntry<'_> {
+    HistoryEntry {
+        role: role(item.role).into(),
+        content: (&item.content).into(),
+        created_at: rfc3339(item.created_at).into(),
+        state: item.state.as_str().into(),
+    }
+}
+
+fn command_info(
+    (name, usage, description): &(&'static str, &'static str, &'static str),
+) -> CommandInfo<'static> {
+    CommandInfo {
+        name: with_slash(name),
+        usage: with_slash(usage),
+        description: (*description).into(),
+    }
+}
+
+/// Inside a command's name has no slash; on the wire it stands as a person types it.
+fn with_slash(name: &str) -> Cow<'_, str> {
+    if name.starts_with('/') {
+        name.into()
+    } else {
+        format!("/{name}").into()
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    }
+}
+
+fn token_usage(usage: Usage) -> TokenUsage {
+    TokenUsage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cached_tokens: usage.cached,
+        reasoning_tokens: usage.reasoning,
+    }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}

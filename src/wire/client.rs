@@ -1,0 +1,120 @@
+//! What clients say: the inbound half of the contract. Pure; no thread.
+//!
+//! Writing is here (our own clients do it); reading what a stranger wrote, with its error texts, is in `parse`.
+
+use serde::Serialize;
+
+/// One message from a client.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ClientMessage {
+    /// What is asked; its `type` comes first in the JSON.
+    #[serde(flatten)]
+    pub body: ClientBody,
+    /// The client's own id of this request, echoed on every reply; for `user_input` also the idempotency key.
+    /// 1 to 256 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl ClientMessage {
+    /// Returns the message as JSON text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("string keys and plain values always serialise")
+    }
+}
+
+/// The inbound message types.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientBody {
+    /// Text for the assistant, or a slash command.
+    UserInput {
+        /// What was typed; never blank.
+        content: String,
+        /// The channel, `cli_chat` unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        /// The chat, `local` unless given. With neither channel nor chat the connection's current dialog is meant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        chat_id: Option<String>,
+        /// A label of the sender, never authority; at most 256 bytes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sender_id: Option<String>,
+        /// An exact dialog; wins over channel and chat. Additive.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+    },
+    /// Deletes a dialog's messages.
+    ClearHistory {
+        /// The chat whose current dialog is meant.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        chat_id: Option<String>,
+        /// The dialog; wins over the chat.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+    },
+    /// Makes a dialog and switches this connection to it.
+    CreateSession {
+        /// Its title, at most 256 characters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+    },
+    /// Lists the dialogs of the connection's chat.
+    ListSessions {
+        /// Whether archived ones are wanted too; false if left out.
+        include_archived: bool,
+    },
+    /// Switches this connection to a dialog and shows its newest messages.
+    LoadSession {
+        /// The dialog.
+        session_id: String,
+    },
+    /// Names a dialog.
+    RenameSession {
+        /// The dialog, else the connection's current one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+        /// The new title, not blank, at most 256 characters.
+        title: String,
+    },
+    /// Archives a dialog.
+    ArchiveSession {
+        /// The dialog, else the connection's current one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+    },
+    /// Deletes a dialog and its messages.
+    DeleteSession {
+        /// The dialog, else the connection's current one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+    },
+    /// Asks for the slash commands.
+    GetSlashCommands,
+    /// Asks for a `pong`, sent when everything before it on this connection is stored.
+    Ping,
+    /// Chooses the additive messages this connection gets; replaces an earlier choice and has no reply. Additive.
+    Hello {
+        /// Capability names; unknown ones are ignored.
+        capabilities: Vec<String>,
+    },
+    /// Answers an `approval_request`. Additive.
+    ApprovalReply {
+        /// The request's id, 1 to 256 bytes.
+        approval_id: String,
+        /// The answer.
+        decision: Decision,
+    },
+}
+
+/// How a person answers an approval request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// This once.
+    Allow,
+    /// This once, and the same command again without asking.
+    Always,
+    /// No.
+    Deny,
+}

@@ -1,3 +1,14 @@
-//! The `picobot` binary.
+//! The `picobot` binary: hands over to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    picobot::platform::tune_allocator();
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == "--sandbox-exec")
+    {
+        return picobot::sandbox::helper_main();
+    }
+    picobot::cli::main()
+}

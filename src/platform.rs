@@ -11,7 +11,8 @@ const TRIM_PAUSE: Duration = Duration::from_secs(1);
 /// One arena instead of eight for each core: threads here wait far more than they allocate.
 pub fn tune_allocator() {
     #[cfg(target_env = "gnu")]
-    #[allow(unsafe_code)] // SAFETY: mallopt only sets a parameter of the allocator; no other thread runs yet.
+    #[allow(unsafe_code)]
+    // SAFETY: mallopt only sets a parameter of the allocator; no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
@@ -30,7 +31,8 @@ pub fn trim_memory_after_burst(first: impl FnOnce()) {
     *last = Some(Instant::now());
     first();
     #[cfg(target_env = "gnu")]
-    #[allow(unsafe_code)] // SAFETY: malloc_trim takes the allocator's own locks and moves no live block.
+    #[allow(unsafe_code)]
+    // SAFETY: malloc_trim takes the allocator's own locks and moves no live block.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -48,10 +48,7 @@ pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
         .collect()
 }
 
-fn prepare(
-    setup: &Setup<'_>,
-    call: &ToolCall,
-) -> Result<(Arc<dyn Tool>, Value, Effects), String> {
+fn prepare(setup: &Setup<'_>, call: &ToolCall) -> Result<(Arc<dyn Tool>, Value, Effects), String> {
     let Some(tool) = setup.tools.get(&call.name) else {
         let known: Vec<_> = setup.tools.iter().map(|tool| tool.name()).collect();
         return Err(format!(

@@ -10,4 +10,6 @@ mod turn;
 
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use prompt::{ContextFacts, context_block, system_prompt};
-pub use turn::{Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls};
+pub use turn::{
+    Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
+};

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::calls;
 use super::legalise::{CallIds, legalise, mend_calls};
-use crate::chat::{CallRecord, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage};
+use crate::chat::{
+    CallRecord, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
+};
 use crate::observability::{Event, Observers};
 use crate::providers::{Delta, ModelSpec, Provider, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
@@ -332,7 +334,3 @@ const REFUSED: &str = "The model declined to answer this.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
 const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
                              is done, what is not, and what you found.";
-
-#[cfg(test)]
-#[path = "turn_tests.rs"]
-mod tests;

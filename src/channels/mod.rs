@@ -4,3 +4,4 @@
 //! Each channel's file names its thread. Sockets of the gateway's port are not here but in the door.
 
 pub mod cli_chat;
+pub mod outbound;

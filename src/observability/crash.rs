@@ -19,10 +19,8 @@ pub fn crash_point(label: &str) {
         && wanted == label
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *n
     {
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 

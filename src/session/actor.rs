@@ -127,9 +127,7 @@ impl Actor {
             ),
             Some(_) => (never(), never(), never()),
         };
-        let deadline = self
-            .deadline()
-            .map_or_else(never, crossbeam_channel::at);
+        let deadline = self.deadline().map_or_else(never, crossbeam_channel::at);
         // A lane whose senders are gone ends the process's intake; only `stopped` can follow.
         select! {
             recv(control) -> control => Some(control.map_or(Wake::Stop(Instant::now()), Wake::Control)),
@@ -237,7 +235,11 @@ impl Actor {
 
     /// Ends the process's turns; they stay open in the database for the next one.
     fn cut_off_turns(&mut self) {
-        for running in self.active.values_mut().filter_map(|active| active.running.take()) {
+        for running in self
+            .active
+            .values_mut()
+            .filter_map(|active| active.running.take())
+        {
             running.control.cut_off();
         }
     }
@@ -346,9 +348,7 @@ impl Actor {
             Err(error) => self.storage_failed(&error),
         };
         if matches!(body, Body::Archived | Body::Deleted) {
-            self.clients
-                .get(caller.client)
-                .forget(&session.route());
+            self.clients.get(caller.client).forget(&session.route());
         }
         if body == Body::Deleted {
             self.refuse_waiting(key, &session);
@@ -358,7 +358,10 @@ impl Actor {
 
     /// Answers the inputs that were sent to a dialog between the wish to delete it and its end.
     fn refuse_waiting(&mut self, key: DialogKey, session: &SessionId) {
-        let waiting = self.active.get_mut(&key).map(|active| std::mem::take(&mut active.queue));
+        let waiting = self
+            .active
+            .get_mut(&key)
+            .map(|active| std::mem::take(&mut active.queue));
         for work in waiting.into_iter().flatten() {
             let callers = match work {
                 Work::Input(waiting) => waiting.callers,

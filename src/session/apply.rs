@@ -105,7 +105,11 @@ impl Actor {
         let Some(active) = self.active.get_mut(&key) else {
             return;
         };
-        if let Some(running) = active.running.as_ref().filter(|running| running.input == input) {
+        if let Some(running) = active
+            .running
+            .as_ref()
+            .filter(|running| running.input == input)
+        {
             running.replies.add(caller);
             return;
         }
@@ -326,7 +330,11 @@ impl Apply<'_, '_> {
 
     /// Counts what waits in a dialog, this batch included.
     fn n_waiting(&self, key: DialogKey) -> usize {
-        let stored = self.actor.active.get(&key).map_or(0, |active| active.n_waiting());
+        let stored = self
+            .actor
+            .active
+            .get(&key)
+            .map_or(0, |active| active.n_waiting());
         let new = self
             .effects
             .iter()
@@ -375,10 +383,7 @@ impl Apply<'_, '_> {
     ) -> Result<DialogRow, StorageError> {
         let title = cut(title.trim(), MAX_TITLE_CHARS);
         let row = self.tx.create_dialog(route, &title, self.now)?;
-        self.actor
-            .clients
-            .get(caller.client)
-            .choose(route, row.key);
+        self.actor.clients.get(caller.client).choose(route, row.key);
         Ok(row)
     }
 

@@ -133,8 +133,9 @@ impl Session {
 
 /// What people see for a dialog without a title.
 fn shown_title(title: &str) -> &str {
-    if title.is_empty() { "New dialog" } else { title }
+    if title.is_empty() {
+        "New dialog"
+    } else {
+        title
+    }
 }
-
-#[cfg(test)]
-mod tests;

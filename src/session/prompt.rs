@@ -9,6 +9,7 @@ use super::Deps;
 use crate::agent::{ContextFacts, context_block, system_prompt};
 use crate::chat::{Message, Part, Role, SessionId};
 use crate::storage::{InboxRow, Prompt};
+use crate::tools::Workspace;
 
 /// A dialog's prompt for this turn.
 pub(super) struct DialogPrompt {
@@ -30,7 +31,7 @@ pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
             remark: None,
         };
     }
-    let read = |name| deps.workspace.read_instructions(name);
+    let read = |name| read_instructions(&deps.workspace, name);
     let prompt = Prompt {
         system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
         tools: deps.tools_text.to_string(),
@@ -42,14 +43,24 @@ pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
     }
 }
 
-const TOOLS_CHANGED: &str = "The set of tools has changed since this dialog began; use only those listed now.";
+/// Reads a file of the workspace's owner for the prompt; a missing or unreadable one is left out.
+fn read_instructions(workspace: &Workspace, name: &str) -> Option<String> {
+    let bytes = workspace
+        .file(name)
+        .ok()?
+        .read_all(MAX_INSTRUCTION_BYTES)
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Far more than goes into the prompt.
+const MAX_INSTRUCTION_BYTES: u64 = 256 * 1024;
+
+const TOOLS_CHANGED: &str =
+    "The set of tools has changed since this dialog began; use only those listed now.";
 
 /// Makes the user's message: the context block, then what was said.
-pub(super) fn user_message(
-    input: &InboxRow,
-    session: &SessionId,
-    remark: Option<&str>,
-) -> Message {
+pub(super) fn user_message(input: &InboxRow, session: &SessionId, remark: Option<&str>) -> Message {
     let now = local_time(input.received_at);
     let context = context_block(&ContextFacts {
         now: &now,

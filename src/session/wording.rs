@@ -12,11 +12,19 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ProviderError::Cancelled => (ErrorCode::Stopped, STOPPED.to_owned()),
         ProviderError::Auth(detail) => (
             ErrorCode::Auth,
-            format!("The model service {name} refused the key or the account: {detail}. Check providers.{name}.api_key and the account's balance."),
+            format!(
+                "The model service {name} refused the key or the account: {detail}. Check providers.{name}.api_key and the account's balance."
+            ),
         ),
-        ProviderError::RateLimited { retry_after, detail } => (
+        ProviderError::RateLimited {
+            retry_after,
+            detail,
+        } => (
             ErrorCode::Provider,
-            format!("The model service {name} takes no more requests now ({detail}). {}", again(*retry_after)),
+            format!(
+                "The model service {name} takes no more requests now ({detail}). {}",
+                again(*retry_after)
+            ),
         ),
         ProviderError::ContextTooLong(_) => (
             ErrorCode::Provider,
@@ -24,7 +32,9 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ),
         ProviderError::Overloaded(detail) => (
             ErrorCode::Provider,
-            format!("The model service {name} is overloaded or failing ({detail}). Your message is kept; write 'continue' to try again."),
+            format!(
+                "The model service {name} is overloaded or failing ({detail}). Your message is kept; write 'continue' to try again."
+            ),
         ),
         ProviderError::BadRequest(detail) => (
             ErrorCode::Provider,
@@ -32,19 +42,28 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ),
         ProviderError::NotFound(detail) => (
             ErrorCode::Provider,
-            format!("The model service {name} does not know this model or address: {detail}. Check providers.{name}.base_url and the model_id."),
+            format!(
+                "The model service {name} does not know this model or address: {detail}. Check providers.{name}.base_url and the model_id."
+            ),
         ),
         ProviderError::Network(detail) => (
             ErrorCode::Provider,
-            format!("The model service {name} cannot be reached: {detail}. Your message is kept; write 'continue' to try again."),
+            format!(
+                "The model service {name} cannot be reached: {detail}. Your message is kept; write 'continue' to try again."
+            ),
         ),
         ProviderError::Timeout(limit) => (
             ErrorCode::Timeout,
-            format!("The model service did not answer in {} s ({name}). Your message is kept; write 'continue' to try again.", limit.as_secs_f32().ceil()),
+            format!(
+                "The model service did not answer in {} s ({name}). Your message is kept; write 'continue' to try again.",
+                limit.as_secs_f32().ceil()
+            ),
         ),
         ProviderError::Undecodable(detail) => (
             ErrorCode::Provider,
-            format!("The model service {name} gave an answer that cannot be understood: {detail}. Your message is kept; write 'continue' to try again."),
+            format!(
+                "The model service {name} gave an answer that cannot be understood: {detail}. Your message is kept; write 'continue' to try again."
+            ),
         ),
     }
 }
@@ -63,9 +82,11 @@ pub(super) fn not_stored(error: &StorageError) -> String {
             "Message not saved: the disk is full. Free space and send again.".to_owned()
         }
         StorageError::Damaged { .. } => {
-            "Message not saved: the database is damaged. Stop PicoBot and restore a backup.".to_owned()
+            "Message not saved: the database is damaged. Stop PicoBot and restore a backup."
+                .to_owned()
         }
-        _ => "Message not saved: the database cannot be written. See the log, then send again.".to_owned(),
+        _ => "Message not saved: the database cannot be written. See the log, then send again."
+            .to_owned(),
     }
 }
 
@@ -74,14 +95,11 @@ pub(super) const STOPPED: &str = "Stopped.";
 /// For an input dropped before its turn began.
 pub(super) const DROPPED: &str = "Stopped before it began.";
 /// For an answer that could not be stored.
-pub(super) const ANSWER_NOT_SAVED: &str =
-    "The answer could not be saved, so it is not shown: the database cannot be written. Free space and ask again.";
+pub(super) const ANSWER_NOT_SAVED: &str = "The answer could not be saved, so it is not shown: the database cannot be written. Free space and ask again.";
 /// For a turn that ended three processes.
-pub(super) const CRASHED: &str =
-    "PicoBot stopped three times while working on this message, so it was given up. Try it in other words.";
+pub(super) const CRASHED: &str = "PicoBot stopped three times while working on this message, so it was given up. Try it in other words.";
 /// For a turn that was cut off and overtaken by later messages.
-pub(super) const OVERTAKEN: &str =
-    "PicoBot was stopped while working on this, and later messages were answered since. Send it again if you still need it.";
+pub(super) const OVERTAKEN: &str = "PicoBot was stopped while working on this, and later messages were answered since. Send it again if you still need it.";
 /// For everything that comes while the gateway ends.
 pub(super) const ENDING: &str = "PicoBot is stopping. Send it again in a moment.";
 /// For a read that finds its queue full.

@@ -14,8 +14,8 @@ use super::active::TurnControl;
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, prompt, wording};
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, legalise, run_turn,
-    unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, legalise,
+    run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
@@ -23,8 +23,8 @@ use crate::chat::{
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::storage::{
-    Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage, StoredReply,
-    TurnId, TurnState, Tx,
+    Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
+    StoredReply, TurnId, TurnState, Tx,
 };
 
 /// A turn that is begun this often without an end is given up: it may be what ends the process.
@@ -58,7 +58,8 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
             log::error!("a turn could not begin: {error}");
             deps.health.degraded(HealthPart::Storage);
             let message = wording::not_stored(&error);
-            job.replies.answer(error_reply(ErrorCode::Storage, &message));
+            job.replies
+                .answer(error_reply(ErrorCode::Storage, &message));
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -246,11 +247,7 @@ impl<'a> Turn<'a> {
 
     /// Returns the dialog's history as the model may see it, mended in the database if it was at fault. Calls of this
     /// turn that a dead process had begun get their result here.
-    fn stored_history(
-        &self,
-        own: bool,
-        first: &mut Step,
-    ) -> Result<Vec<Message>, StorageError> {
+    fn stored_history(&self, own: bool, first: &mut Step) -> Result<Vec<Message>, StorageError> {
         let loaded = &self.loaded;
         let mut history: Vec<Message> = loaded
             .history
@@ -277,7 +274,10 @@ impl<'a> Turn<'a> {
                     (stored.turn, message, stored.created_at)
                 })
                 .collect();
-            let from = loaded.history.get(repair.kept).map_or(i64::MAX, |row| row.id);
+            let from = loaded
+                .history
+                .get(repair.kept)
+                .map_or(i64::MAX, |row| row.id);
             self.deps
                 .db
                 .write(|tx| tx.rewrite_from(self.job.dialog, from, &rest))?;
@@ -504,7 +504,10 @@ impl Journal for StepJournal<'_> {
             }
             Ok(false) => Err(JournalError),
             Err(error) => {
-                log::error!("a step of turn {} could not be stored: {error}", self.turn.0);
+                log::error!(
+                    "a step of turn {} could not be stored: {error}",
+                    self.turn.0
+                );
                 self.deps.health.degraded(HealthPart::Storage);
                 Err(JournalError)
             }

@@ -44,7 +44,9 @@ pub enum StorageError {
 impl StorageError {
     /// Makes the error for a row that must exist and does not.
     pub fn missing(what: &str) -> Self {
-        Self::Sqlite(rusqlite::Error::InvalidParameterName(format!("no such {what}")))
+        Self::Sqlite(rusqlite::Error::InvalidParameterName(format!(
+            "no such {what}"
+        )))
     }
 }
 

@@ -29,10 +29,7 @@ impl SlashCommand for Stop {
         dialog: &DialogRow,
         _argument: &str,
     ) -> Result<(SessionId, String), StorageError> {
-        Ok((
-            dialog.session.clone(),
-            stop_text(&StopReport::default()),
-        ))
+        Ok((dialog.session.clone(), stop_text(&StopReport::default())))
     }
 }
 

@@ -1,0 +1,72 @@
+//! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
+
+mod exit;
+mod gateway;
+mod send;
+mod setup;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use exit::Failure;
+
+/// A personal AI assistant for small machines: one process, one SQLite file.
+#[derive(Parser)]
+#[command(name = "picobot", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone)]
+struct Global {
+    /// Configuration file [default: ~/.picobot/config.json, then ./config.json]
+    #[arg(long, value_name = "PATH", global = true)]
+    config: Option<PathBuf>,
+    /// Home folder, instead of $HOME
+    #[arg(long, value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
+    /// Say more on stderr (twice: still more)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Say nothing but errors on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway: one process that serves all clients and channels
+    Gateway(gateway::GatewayArgs),
+    /// Send one message and print the answer
+    Send(send::SendArgs),
+}
+
+/// Runs the command line; the result is the process's exit code.
+pub fn main() -> ExitCode {
+    // Everything PicoBot writes is private; children get the user's own mask back.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        Command::Gateway(args) => gateway::run(&cli.global, args),
+        Command::Send(args) => send::run(&cli.global, args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The conversation of `send`: find the dialog, ask, wait, and stop the turn if the person gives up. Pure of I/O but for
+//! the link and the output it is given.
+
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGINT;
+
+use super::link::{Arrival, Link};
+use super::render::Output;
+use crate::cli::exit::{self, Failure};
+use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage, SessionInfo};
+
+/// How long a turn may take to stop after the person gave up.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// What is wanted.
+pub(super) struct Ask {
+    pub(super) prompt: String,
+    pub(super) session: Option<String>,
+    pub(super) new: Option<String>,
+    pub(super) request_id: Option<String>,
+    pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
+}
+
+/// Asks and waits for the one answer.
+pub(super) fn talk(link: &mut dyn Link, ask: &Ask, output: &mut Output) -> Result<(), Failure> {
+    let mut talk = Talk { link, ask, output };
+    let established = talk.expect(|body| matches!(body, ServerBody::SessionEstablished { .. }))?;
+    talk.send(ClientBody::Hello {
+        capabilities: vec!["stream".to_owned()],
+    })?;
+    let session = talk.choose_session(session_of(&established))?;
+    let request_id = ask
+        .request_id
+        .clone()
+        .unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    talk.link.send(
+        &ClientMessage {
+            body: ClientBody::UserInput {
+                content: ask.prompt.clone(),
+                channel: None,
+                chat_id: None,
+                session_id: Some(session.clone()),
+                sender_id: None,
+            },
+            request_id: Some(request_id.clone()),
+        }
+        .to_json(),
+    )?;
+    talk.answer(&session, &request_id)
+}
+
+struct Talk<'a> {
+    link: &'a mut dyn Link,
+    ask: &'a Ask,
+    output: &'a mut Output,
+}
+
+impl Talk<'_> {
+    fn send(&mut self, body: ClientBody) -> Result<(), Failure> {
+        self.link.send(
+            &ClientMessage {
+                body,
+                request_id: None,
+            }
+            .to_json(),
+        )
+    }
+
+    /// Waits for a frame that answers; an error frame is a failure.
+    fn expect(
+        &mut self,
+        wanted: impl Fn(&ServerBody<'_>) -> bool,
+    ) -> Result<ServerBody<'static>, Failure> {
+        loop {
+            match self.link.next(self.ask.deadline) {
+                Arrival::Frame(frame) => {
+                    self.output.frame(&frame)?;
+                    let Ok(message) = ServerMessage::parse(&frame) else {
+                        continue;
+                    };
+                    if wanted(&message.body) {
+                        return Ok(message.body);
+                    }
+                    if let ServerBody::Error { code, message, .. } = message.body {
+                        return Err(failure(&code, &message));
+                    }
+                }
+                Arrival::Signal(signal) => return Err(signalled(signal)),
+                Arrival::Late => return Err(late(self.ask.timeout)),
+                Arrival::Closed(why) => return Err(gone(&why)),
+            }
+        }
+    }
+
+    /// Returns the id of the dialog to speak in.
+    fn choose_session(&mut self, current: String) -> Result<String, Failure> {
+        if let Some(title) = &self.ask.new {
+            let title = Some(title.clone()).filter(|title| !title.trim().is_empty());
+            self.send(ClientBody::CreateSession { title })?;
+            let created = self.expect(|body| matches!(body, ServerBody::SessionCreated { .. }))?;
+            return Ok(session_of(&created));
+        }
+        let Some(wanted) = &self.ask.session else {
+            return Ok(current);
+        };
+        if wanted.parse::<crate::chat::SessionId>().is_ok() {
+            return Ok(wanted.clone());
+        }
+        self.send(ClientBody::ListSessions {
+            include_archived: true,
+        })?;
+        match self.expect(|body| matches!(body, ServerBody::SessionList { .. }))? {
+            ServerBody::SessionList { sessions } => pick(&sessions, wanted),
+            _ => Ok(current),
+        }
+    }
+
+    /// Waits for the answer; a signal or the deadline stops the turn first.
+    fn answer(&mut self, session: &str, request_id: &str) -> Result<(), Failure> {
+        let mut deadline = self.ask.deadline;
+        let mut gave_up: Option<Failure> = None;
+        loop {
+            let arrival = self.link.next(deadline);
+            let why = match arrival {
+                Arrival::Frame(frame) => {
+                    self.output.frame(&frame)?;
+                    let Ok(message) = ServerMessage::parse(&frame) else {
+                        continue;
+                    };
+                    if message.request_id.as_deref() != Some(request_id) {
+                        continue;
+                    }
+                    match self.output.message(&message.body)? {
+                        None => continue,
+                        Some(Ok(())) => return gave_up.map_or(Ok(()), Err),
+                        Some(Err(failure)) => return Err(gave_up.unwrap_or(failure)),
+                    }
+                }
+                Arrival::Signal(signal) => signalled(signal),
+                Arrival::Late => late(self.ask.timeout),
+                Arrival::Closed(why) => gone(&why),
+            };
+            if gave_up.is_some() || why.code == exit::UNREACHABLE {
+                return Err(gave_up.unwrap_or(why));
+            }
+            gave_up = Some(why);
+            deadline = Instant::now() + STOP_LIMIT;
+            self.send(ClientBody::UserInput {
+                content: "/stop".to_owned(),
+                channel: None,
+                chat_id: None,
+                session_id: Some(session.to_owned()),
+                sender_id: None,
+            })?;
+        }
+    }
+}
+
+fn session_of(body: &ServerBody<'_>) -> String {
+    match body {
+        ServerBody::SessionEstablished { session_id, .. }
+        | ServerBody::SessionCreated { session_id, .. } => session_id.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Finds a dialog by its id, a unique beginning of it, its title, or a unique beginning of that.
+fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, Failure> {
+    let id = |info: &SessionInfo<'_>| {
+        info.session_id
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let lower = wanted.to_lowercase();
+    let rules: [&dyn Fn(&SessionInfo<'_>) -> bool; 4] = [
+        &|info| id(info) == wanted,
+        &|info| info.title == wanted,
+        &|info| id(info).starts_with(wanted),
+        &|info| info.title.to_lowercase().starts_with(&lower),
+    ];
+    for rule in rules {
+        let found: Vec<_> = sessions.iter().filter(|info| rule(info)).collect();
+        match found.as_slice() {
+            [] => {}
+            [one] => return Ok(one.session_id.to_string()),
+            several => {
+                let names: Vec<_> = several
+                    .iter()
+                    .take(5)
+                    .map(|info| format!("{} ({})", id(info), info.title))
+                    .collect();
+                return Err(Failure::new(
+                    exit::USAGE,
+                    format!("{wanted:?} fits several dialogs: {}", names.join(", ")),
+                )
+                .hint("use the whole id"));
+            }
+        }
+    }
+    Err(
+        Failure::new(exit::USAGE, format!("there is no dialog {wanted:?}"))
+            .hint("--new begins one"),
+    )
+}
+
+fn signalled(signal: i32) -> Failure {
+    let code = 128 + u8::try_from(signal).unwrap_or(2);
+    let word = if signal == SIGINT { "interrupted" } else { "terminated" };
+    Failure::new(code, word)
+}
+
+fn late(timeout: Duration) -> Failure {
+    Failure::new(
+        exit::TIMEOUT,
+        format!("no answer within {} s", timeout.as_secs()),
+    )
+    .hint("allow more with --timeout")
+}
+
+fn gone(why: &str) -> Failure {
+    Failure::new(exit::UNREACHABLE, why.trim().to_owned())
+        .hint("the message is kept if it was accepted; ask again with the same --idempotency-key")
+}
+
+/// Turns an error frame into an exit code.
+pub(super) fn failure(code: &str, message: &str) -> Failure {
+    let exit = match code {
+        "bad_request" | "unknown_type" | "not_found" => exit::USAGE,
+        "forbidden" | "auth" => exit::AUTH,
+        "provider" => exit::PROVIDER,
+        "timeout" => exit::TIMEOUT,
+        "stopped" => exit::STOPPED,
+        "storage" => exit::DATABASE,
+        "shutting_down" => exit::UNREACHABLE,
+        _ => exit::AGENT,
+    };
+    Failure::new(exit, message)
+}

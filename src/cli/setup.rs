@@ -1,0 +1,71 @@
+//! What every command does first: home, configuration, log.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Global;
+use super::exit::{self, Failure};
+use crate::config::{self, LoadOptions, Loaded};
+use crate::observability::{LogFormat, LogOptions, LogTarget, Redactor, init_log};
+
+/// Loads the configuration; prints its warnings, and all its faults at once.
+pub(super) fn load_config(global: &Global) -> Result<Loaded, Failure> {
+    let env = config::process_env();
+    let home = global
+        .home
+        .clone()
+        .or_else(|| env.get("HOME").map(PathBuf::from))
+        .filter(|home| !home.as_os_str().is_empty())
+        .ok_or_else(|| {
+            Failure::new(exit::CONFIG, "no home folder: HOME is not set")
+                .hint("set HOME or pass --home DIR")
+        })?;
+    let home = absolute(&home)?;
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::new(exit::CONFIG, format!("no working folder: {error}")))?;
+    let loaded = config::load(LoadOptions {
+        explicit: global.config.clone(),
+        home,
+        cwd,
+        env,
+    })
+    .map_err(|errors| {
+        Failure::new(exit::CONFIG, format!("the configuration cannot be used:\n{errors}"))
+            .hint("docs/config.md lists every key; ~/.picobot/config.example.json is an example")
+    })?;
+    if !global.quiet {
+        for warning in &loaded.warnings {
+            say(&format!("picobot: {warning}"));
+        }
+    }
+    Ok(loaded)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::new(exit::CONFIG, format!("{}: {error}", path.display())))
+}
+
+/// Starts the log on stderr; every secret of the configuration is masked in it.
+pub(super) fn start_log(
+    level: log::LevelFilter,
+    format: LogFormat,
+    loaded: &Loaded,
+) -> Result<(), Failure> {
+    let secrets = loaded.secrets.iter().map(|secret| secret.expose().to_owned());
+    init_log(
+        LogOptions {
+            target: LogTarget::Stderr,
+            level,
+            format,
+        },
+        Arc::new(Redactor::new(secrets)),
+    )
+    .map_err(|error| Failure::new(exit::AGENT, format!("the log cannot be started: {error}")))
+}
+
+/// Writes a line to stderr; a closed stderr is ignored.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,189 @@
+//! Puts the parts together from the configuration: plain code, readable top to bottom.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::bus::Sink;
+use crate::channels::outbound::{Outbox, Pending, PushChannel};
+use crate::chat::ChannelId;
+use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel};
+use crate::observability::{Health, Observers};
+use crate::providers::{
+    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
+};
+use crate::sandbox;
+use crate::session::{Agent, Deps};
+use crate::storage::{Db, StorageError};
+use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
+
+/// What a running process is made of, before its threads start.
+pub struct Parts {
+    /// The session's ingredients.
+    pub deps: Deps,
+    /// Wakes the outbox's sender.
+    pub outbox_wake: Receiver<()>,
+    /// Channels that push.
+    pub pushers: HashMap<ChannelId, Box<dyn PushChannel>>,
+}
+
+/// Builds everything behind the door.
+pub fn parts(
+    config: &Config,
+    config_path: Option<PathBuf>,
+    db: Arc<Db>,
+    sink: Arc<dyn Sink>,
+    health: Arc<Health>,
+    observers: Observers,
+) -> Result<Parts> {
+    let workspace = open_workspace(config, config_path)?;
+    let registry = Registry::new(tools::builtin(bash(config)));
+    let specs: Vec<ToolSpec> = registry
+        .iter()
+        .map(|tool| ToolSpec {
+            name: tool.name().into_owned(),
+            description: tool.description().into_owned(),
+            parameters: tool.parameters(),
+        })
+        .collect();
+    let (outbox_wake, woken) = bounded(1);
+    let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
+    Ok(Parts {
+        deps: Deps {
+            db,
+            sink,
+            agent: agent(config)?,
+            tools: registry,
+            tools_text: tools_text(&specs).into(),
+            specs,
+            workspace: Arc::new(workspace),
+            health,
+            observers,
+            pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
+            outbox_wake,
+            max_turns: config.gateway.max_concurrent_turns,
+        },
+        outbox_wake: woken,
+        pushers,
+    })
+}
+
+fn open_workspace(config: &Config, config_path: Option<PathBuf>) -> Result<Workspace> {
+    let mut protected = vec![
+        config.gateway.session_db_path.clone(),
+        config.state_dir.join("gateway.token"),
+    ];
+    protected.extend(config_path);
+    Workspace::open(&config.workspace_dir, WorkspaceOptions { protected })
+        .with_context(|| format!("cannot open the workspace {}", config.workspace_dir.display()))
+}
+
+/// The shell, unless the sandbox level is `off`.
+fn bash(config: &Config) -> Option<Bash> {
+    let level = match config.sandbox.level {
+        SandboxLevel::Off => return None,
+        SandboxLevel::Workspace => sandbox::Level::Workspace,
+        SandboxLevel::Full => sandbox::Level::Full,
+    };
+    Some(Bash::new(BashSettings {
+        level,
+        required: config.sandbox.required,
+        network: config.sandbox.network,
+        read_paths: config.sandbox.read_paths.clone(),
+        timeout: config.sandbox.timeout,
+    }))
+}
+
+fn agent(config: &Config) -> Result<Agent> {
+    let agent = config.default_agent();
+    let provider = config
+        .provider_of(agent)
+        .with_context(|| format!("agent default names no provider: {}", agent.provider))?;
+    let model = config
+        .model_of(agent)
+        .with_context(|| format!("agent default names no model: {}", agent.model))?;
+    Ok(Agent {
+        provider: provider_named(&agent.provider, provider)?,
+        model: ModelSpec {
+            model_id: model.model_id.clone(),
+            temperature: model.temperature,
+            max_tokens: model.max_tokens,
+            images: model.takes_images(),
+        },
+        max_rounds: agent.max_tool_iterations,
+    })
+}
+
+fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
+    Ok(match config.kind {
+        ProviderKind::Demo => Arc::new(Demo::new(name)),
+        ProviderKind::OpenAi => Arc::new(OpenAi::new(
+            OpenAiSettings {
+                name: name.to_owned(),
+                base_url: config.base_url.clone(),
+                api_key: config.api_key.clone(),
+                extra_headers: config
+                    .extra_headers
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+                limits: Limits {
+                    connect: config.time_limits.connect,
+                    first_byte: config.time_limits.first_byte,
+                    idle: config.time_limits.idle,
+                    total: config.time_limits.total,
+                    ..Limits::default()
+                },
+                stream: true,
+            },
+            Http::new(),
+            LearnedQuirks::new(),
+        )),
+        ProviderKind::Anthropic => bail!(
+            "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
+        ),
+    })
+}
+
+/// The tool list as dialogs remember it.
+fn tools_text(specs: &[ToolSpec]) -> String {
+    let mut out = String::new();
+    for spec in specs {
+        out.push_str(&spec.name);
+        out.push('\t');
+        out.push_str(&spec.description);
+        out.push('\t');
+        out.push_str(&spec.parameters.to_string());
+        out.push('\n');
+    }
+    out
+}
+
+/// The outbox table as the sender sees it.
+pub struct OutboxRows(pub Arc<Db>);
+
+impl Outbox for OutboxRows {
+    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
+        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
+        Ok(row.map(|row| Pending {
+            id: row.id,
+            route: row.delivery.route,
+            body: row.delivery.body,
+            idempotency_key: row.delivery.idempotency_key,
+            attempts: row.attempts,
+        }))
+    }
+
+    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
+        self.0
+            .write(|tx| tx.end_delivery(id, result))
+            .map_err(text)
+    }
+}
+
+fn text(error: StorageError) -> String {
+    error.to_string()
+}

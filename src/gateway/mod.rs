@@ -1,0 +1,9 @@
+//! The composition root: builds, starts and stops a process. `door` owns the port and every socket.
+
+mod build;
+pub mod door;
+mod one_shot;
+mod run;
+
+pub use one_shot::OneShot;
+pub use run::{prepare, run};

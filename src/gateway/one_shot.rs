@@ -1,0 +1,100 @@
+//! The gateway's stack without its port, for one command that runs one turn and leaves. Same database, same session,
+//! same agent loop; only this process's own inputs are worked on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{build, run};
+use crate::bus::{ClientId, Outbound, Sink, session_queue};
+use crate::channels::cli_chat::CliChat;
+use crate::config::Config;
+use crate::observability::Health;
+use crate::session::{Scope, Session};
+use crate::storage::{Db, InstanceLock};
+use crate::threads::Fatal;
+
+/// Frames that may wait for the command to print them.
+const FRAMES: usize = 4_096;
+const CLIENT: ClientId = ClientId(1);
+
+/// A running stack with one client: the command itself.
+pub struct OneShot {
+    chat: CliChat,
+    frames: Receiver<Outbound>,
+    session: Option<Session>,
+    _lock: InstanceLock,
+}
+
+struct QueueSink(Sender<Outbound>);
+
+impl Sink for QueueSink {
+    fn push(&self, outbound: Outbound) {
+        let _ = self.0.send(outbound);
+    }
+}
+
+impl OneShot {
+    /// Starts the stack; the lock is held until this is dropped.
+    pub fn start(config: &Config, config_path: Option<PathBuf>, lock: InstanceLock) -> Result<Self> {
+        let db = Arc::new(Db::open(&config.gateway.session_db_path)?);
+        let (sink, frames) = bounded(FRAMES);
+        let parts = build::parts(
+            config,
+            config_path,
+            db,
+            Arc::new(QueueSink(sink)),
+            Arc::new(Health::default()),
+            run::turn_observers(),
+        )?;
+        let fatal = Fatal::new(|name| {
+            log::error!("thread {name} panicked");
+            std::process::exit(70);
+        });
+        let (queue, inbox) = session_queue();
+        let mut chat = CliChat::new(queue);
+        let session = Session::start(parts.deps, inbox, Scope::OwnInputs, &fatal)?;
+        // The queue is empty: one message always fits.
+        let _ = chat.connected(CLIENT, true);
+        Ok(Self {
+            chat,
+            frames,
+            session: Some(session),
+            _lock: lock,
+        })
+    }
+
+    /// Sends one message of the WebSocket contract; returns frames that answer at once.
+    pub fn send(&mut self, text: &str) -> Vec<String> {
+        // One client with a handful of messages cannot fill the queue.
+        let _ = self.chat.text(CLIENT, text);
+        self.chat
+            .take_replies()
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
+    /// Returns the queue of what comes back; [`OneShot::encode`] makes frames of it.
+    pub fn frames(&self) -> &Receiver<Outbound> {
+        &self.frames
+    }
+
+    /// Returns a message as the frame a WebSocket client would see.
+    pub fn encode(&self, outbound: &Outbound) -> Option<String> {
+        self.chat.encode(outbound)
+    }
+}
+
+impl Drop for OneShot {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            for error in session.stop(Duration::ZERO) {
+                log::warn!("{error}");
+            }
+        }
+    }
+}

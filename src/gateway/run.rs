@@ -1,0 +1,238 @@
+//! The gateway process: start, signals, ordered shutdown. Runs on `main`.
+//!
+//! Order of start: lock, port, database, door, session. Order of end: the session takes nothing new and lets turns end,
+//! the door sends what is queued and closes, the outbox's sender ends, everything is joined by name.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::build::{self, OutboxRows};
+use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
+use crate::bus::{ClientId, Outbound, session_queue};
+use crate::channels::cli_chat::{self, CliChat};
+use crate::channels::outbound::Dispatcher;
+use crate::config::{self, Auth, Config};
+use crate::observability::{Event, Health, Observer, Observers};
+use crate::session::{Scope, Session};
+use crate::storage::{Db, InstanceLock, Kind};
+use crate::threads::{Fatal, Thread, spawn, spawn_actor};
+use crate::sandbox;
+
+/// How long running turns may go on after the first signal.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the door may take to send what is queued.
+const FLUSH: Duration = Duration::from_secs(5);
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Runs the gateway until a signal ends it. Returns whether it ended in order; false means that a thread panicked and
+/// the state could not be trusted.
+pub fn run(config: &Config, config_path: Option<PathBuf>) -> Result<bool> {
+    let database = &config.gateway.session_db_path;
+    prepare(config, database)?;
+    let mut lock = InstanceLock::acquire(database, Kind::Gateway)?;
+    let token = door::load_or_create(&config.state_dir.join("gateway.token"))?;
+    let health = Arc::new(Health::default());
+    let door = Door::bind(door_config(config), health.clone(), &token)?;
+    let address = door.local_addr();
+    let db = Arc::new(Db::open(database)?);
+    log::info!("SQLite {}", crate::storage::sqlite_version());
+    std::env::set_current_dir(&config.workspace_dir).context("cannot enter the workspace")?;
+
+    let fatal = Fatal::new(|name| {
+        log::error!("thread {name} panicked; PicoBot ends, the journal makes the restart safe");
+        std::process::exit(70);
+    });
+    let (queue, inbox) = session_queue();
+    let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
+    let observers = turn_observers();
+    let parts = build::parts(
+        config,
+        config_path,
+        db.clone(),
+        Arc::new(door.sink()),
+        health,
+        observers,
+    )?;
+    let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
+        let dispatcher = Dispatcher::new(OutboxRows(db.clone()), parts.pushers);
+        let wake = parts.outbox_wake;
+        move || dispatcher.run(&wake)
+    })?;
+    let check = check_in_background(&db)?;
+    let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
+    lock.announce(address);
+    log::info!("listening on {address}");
+
+    wait_for_signal()?;
+    let mut late = session.stop(GRACE);
+    let flushed = Instant::now() + FLUSH;
+    late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
+    for thread in std::iter::once(outbound).chain(check) {
+        late.extend(thread.join_within(FLUSH).err());
+    }
+    for error in &late {
+        log::error!("{error}");
+    }
+    log::info!("stopped");
+    Ok(!fatal.is_tripped())
+}
+
+/// Makes folders and templates; changes nothing that exists.
+pub fn prepare(config: &Config, database: &Path) -> Result<()> {
+    sandbox::init_gateway();
+    let home = config.state_dir.parent().unwrap_or(&config.state_dir);
+    config::release_templates(home, &config.workspace_dir)
+        .context("cannot write the templates")?;
+    if let Some(folder) = database.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn door_config(config: &Config) -> DoorConfig {
+    DoorConfig {
+        host: config.gateway.host.clone(),
+        port: config.gateway.port,
+        allowed_hosts: config.gateway.allowed_hosts.clone(),
+        allowed_origins: config.gateway.allowed_origins.clone(),
+        max_connections: config.gateway.max_connections,
+        // Children that may use the network run under our user id: the id then proves nothing.
+        auth: match config.gateway.auth {
+            Auth::Auto if !config.sandbox.network => AuthMode::Auto,
+            Auth::Auto | Auth::Token => AuthMode::Token,
+        },
+    }
+}
+
+/// A large file that was not closed in order is checked while the gateway already works.
+fn check_in_background(db: &Arc<Db>) -> Result<Option<Thread>> {
+    if !db.needs_check() {
+        return Ok(None);
+    }
+    let db = db.clone();
+    let thread = spawn("db-check", STACK_BYTES, move || match db.check() {
+        Ok(()) => log::info!("the database is sound"),
+        Err(error) => {
+            log::error!("{error}; PicoBot ends, restore a backup");
+            std::process::exit(12);
+        }
+    })?;
+    Ok(Some(thread))
+}
+
+/// Returns at the first signal that asks to end; a second one ends the process at once, which is safe.
+fn wait_for_signal() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let handle = signals.handle();
+    let mut pending = signals.forever();
+    for signal in pending.by_ref() {
+        if signal == SIGHUP {
+            log::info!("SIGHUP: the configuration is read at start only");
+            continue;
+        }
+        log::info!("stopping; a second signal stops at once");
+        break;
+    }
+    handle.close();
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            128 + signal,
+            Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        )?;
+    }
+    Ok(())
+}
+
+/// The terminal channel behind the door.
+struct DoorHandler(CliChat);
+
+impl DoorHandler {
+    /// Only `text` makes replies, for the client it was called with.
+    fn replies(&mut self, replies: &mut Vec<String>) {
+        replies.extend(self.0.take_replies().into_iter().map(|(_, text)| text));
+    }
+}
+
+fn flow(flow: cli_chat::Flow) -> Flow {
+    match flow {
+        cli_chat::Flow::Taken => Flow::Taken,
+        cli_chat::Flow::Full => Flow::Full,
+    }
+}
+
+impl Handler for DoorHandler {
+    fn connected(&mut self, client: ClientId, trusted: bool) -> Flow {
+        flow(self.0.connected(client, trusted))
+    }
+
+    fn text(&mut self, client: ClientId, text: &str, replies: &mut Vec<String>) -> Flow {
+        let taken = flow(self.0.text(client, text));
+        self.replies(replies);
+        taken
+    }
+
+    fn binary(&mut self, client: ClientId) -> Option<String> {
+        self.0.binary(client)
+    }
+
+    fn encode(&mut self, outbound: &Outbound) -> Option<String> {
+        self.0.encode(outbound)
+    }
+
+    fn closed(&mut self, client: ClientId) -> Flow {
+        flow(self.0.closed(client))
+    }
+}
+
+/// One log line for each turn and model call; no text of anybody's.
+struct TurnLog;
+
+impl Observer for TurnLog {
+    fn observe(&self, event: Event<'_>) {
+        match event {
+            Event::TurnFinished {
+                turn,
+                session,
+                state,
+                took,
+            } => log::info!("turn {turn} in {session}: {state} in {} ms", took.as_millis()),
+            Event::ModelCalled {
+                turn,
+                provider,
+                model,
+                usage,
+                took,
+                outcome,
+            } => log::debug!(
+                "turn {turn}: {provider}/{model} {outcome} in {} ms, tokens {:?} in {:?} out",
+                took.as_millis(),
+                usage.input,
+                usage.output
+            ),
+            Event::ToolRan {
+                turn,
+                name,
+                took,
+                is_error,
+                bytes,
+            } => log::debug!(
+                "turn {turn}: {name} {} in {} ms, {bytes} bytes",
+                if is_error { "failed" } else { "ran" },
+                took.as_millis()
+            ),
+            Event::TurnStarted { .. } => {}
+        }
+    }
+}
+
+/// Lets the one-shot runner log like the gateway.
+pub(super) fn turn_observers() -> Observers {
+    Observers::new(vec![Box::new(TurnLog)])
+}

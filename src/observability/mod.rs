@@ -4,6 +4,10 @@
 
 mod events;
 mod health;
+mod log;
+mod redact;
 
+pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
 pub use events::{Event, Observer, Observers};
 pub use health::{Health, Part};
+pub use redact::Redactor;

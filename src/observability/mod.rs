@@ -5,7 +5,11 @@
 mod crash;
 mod events;
 mod health;
+mod log;
+mod redact;
 
+pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
 pub use crash::crash_point;
 pub use events::{Event, Observer, Observers};
 pub use health::{Health, Part};
+pub use redact::Redactor;

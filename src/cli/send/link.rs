@@ -50,7 +50,7 @@ pub(super) fn open(
         if let Some(address) = InstanceLock::holder(database).and_then(gateway_address) {
             return Ok(Box::new(RemoteLink::connect(&address, &config.state_dir)?));
         }
-        if config.client.is_set {
+        if config.client.url_is_given {
             match RemoteLink::connect(&config.client.gateway_url, &config.state_dir) {
                 Ok(link) => return Ok(Box::new(link)),
                 Err(failure) if failure.code == exit::UNREACHABLE => {}

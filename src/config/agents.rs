@@ -1,0 +1,59 @@
+//! `agents`: which provider and model answer, and within which limits.
+
+use super::reader::Section;
+
+/// Most tool rounds of one turn, and the default.
+const MAX_TOOL_ITERATIONS: u32 = 99;
+
+/// Context size assumed when none is given.
+const TOKEN_LIMIT: u32 = 128_000;
+
+/// One agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentConfig {
+    /// Name of a provider that exists.
+    pub provider: String,
+    /// Name of a model that exists.
+    pub model: String,
+    /// Tool rounds of one turn, 1 to 99.
+    pub max_tool_iterations: u32,
+    /// Context size in tokens; beyond it the dialog is compressed.
+    pub token_limit: u32,
+}
+
+impl AgentConfig {
+    pub(super) fn read(mut section: Section<'_>, providers: &[String], models: &[String]) -> Self {
+        let config = Self {
+            provider: reference(&mut section, "provider", providers),
+            model: reference(&mut section, "model", models),
+            max_tool_iterations: section
+                .whole("max_tool_iterations", 1..=MAX_TOOL_ITERATIONS)
+                .unwrap_or(MAX_TOOL_ITERATIONS),
+            token_limit: section
+                .whole("token_limit", 1..=u32::MAX)
+                .unwrap_or(TOKEN_LIMIT),
+        };
+        section.finish();
+        config
+    }
+
+    /// Returns the agent used without any configuration.
+    pub(super) fn demo() -> Self {
+        Self {
+            provider: "demo".to_owned(),
+            model: "demo".to_owned(),
+            max_tool_iterations: MAX_TOOL_ITERATIONS,
+            token_limit: TOKEN_LIMIT,
+        }
+    }
+}
+
+fn reference(section: &mut Section<'_>, what: &'static str, names: &[String]) -> String {
+    match section.get(what) {
+        Some(field) => field.reference(what, names).unwrap_or_default(),
+        None => {
+            section.missing_always(what, &format!("expected the name of a {what}"));
+            String::new()
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `channels`: where messages come from besides the gateway's own door.
+
+use std::path::{Path, PathBuf};
+
+use super::reader::Section;
+use super::secret::Secret;
+
+/// Which of the two services a bot lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeishuDomain {
+    /// `open.feishu.cn`.
+    Feishu,
+    /// `open.larksuite.com`.
+    Lark,
+}
+
+/// Which messages of a group the bot answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupPolicy {
+    /// Those that mention it.
+    Mention,
+    /// All of them.
+    Open,
+}
+
+/// How events arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeishuMode {
+    /// Over a connection the bot opens.
+    WebSocket,
+    /// As requests to the bot.
+    Webhook,
+}
+
+/// One Feishu or Lark bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeishuConfig {
+    /// Channel name: `feishu`, and for further bots of a list `feishu-2`, `feishu-3`, …
+    pub name: String,
+    /// Whether it runs; true when omitted.
+    pub enabled: bool,
+    /// The app's id; empty only if not enabled.
+    pub app_id: String,
+    /// The app's secret; `None` only if not enabled.
+    pub app_secret: Option<Secret>,
+    /// Which service.
+    pub domain: FeishuDomain,
+    /// Address of the service's API; follows the domain when omitted.
+    pub base_url: String,
+    /// Ids of people and chats that are heard; empty: nobody; `*`: everyone.
+    pub allow_from: Vec<String>,
+    /// Ids of people who may change state and give approvals.
+    pub owners: Vec<String>,
+    /// Which group messages are answered.
+    pub group_policy: GroupPolicy,
+    /// Where downloads go, absolute.
+    pub media_dir: PathBuf,
+    /// Reaction put on a received message; empty: none.
+    pub reaction_emoji: String,
+    /// How events arrive.
+    pub mode: FeishuMode,
+}
+
+/// All channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelsConfig {
+    /// Feishu and Lark bots.
+    pub feishu: Vec<FeishuConfig>,
+}
+
+const DOMAINS: [(&str, FeishuDomain); 2] = [
+    ("feishu", FeishuDomain::Feishu),
+    ("lark", FeishuDomain::Lark),
+];
+const POLICIES: [(&str, GroupPolicy); 2] = [
+    ("mention", GroupPolicy::Mention),
+    ("open", GroupPolicy::Open),
+];
+const MODES: [(&str, FeishuMode); 2] = [
+    ("websocket", FeishuMode::WebSocket),
+    ("webhook", FeishuMode::Webhook),
+];
+
+impl ChannelsConfig {
+    pub(super) fn read(mut section: Section<'_>, workspace: &Path) -> Self {
+        let bots = section.get("feishu").map(|field| field.one_or_many());
+        let bots = bots.unwrap_or_default().into_iter().enumerate();
+        let feishu = bots
+            .filter(|(_, bot)| bot.is_present())
+            .map(|(index, bot)| FeishuConfig::read(bot, index, workspace))
+            .collect();
+        section.finish();
+        Self { feishu }
+    }
+}
+
+impl FeishuConfig {
+    fn read(mut section: Section<'_>, index: usize, workspace: &Path) -> Self {
+        let enabled = section.flag("enabled", true);
+        let mut section = section.used_if(enabled);
+        let name = match index {
+            0 => "feishu".to_owned(),
+            _ => format!("feishu-{}", index + 1),
+        };
+        let domain = section
+            .word("domain", &DOMAINS)
+            .unwrap_or(FeishuDomain::Feishu);
+        let base_url = section.url("base_url", &["http", "https"]);
+        let media_dir = section.path("media_dir");
+        let config = Self {
+            enabled,
+            app_id: section.required_text("app_id", "expected the app's id, cli_…"),
+            app_secret: section.required_secret("app_secret", "expected the app's secret"),
+            domain,
+            base_url: base_url.unwrap_or_else(|| default_url(domain).to_owned()),
+            allow_from: read_allow_from(&mut section),
+            owners: section.texts("owners").unwrap_or_default(),
+            group_policy: section
+                .word("group_policy", &POLICIES)
+                .unwrap_or(GroupPolicy::Mention),
+            media_dir: media_dir.unwrap_or_else(|| workspace.join("media").join(&name)),
+            reaction_emoji: section
+                .text("reaction_emoji")
+                .unwrap_or_else(|| "OnIt".to_owned()),
+            mode: section
+                .word("mode", &MODES)
+                .unwrap_or(FeishuMode::WebSocket),
+            name,
+        };
+        section.finish();
+        config
+    }
+}
+
+fn read_allow_from(section: &mut Section<'_>) -> Vec<String> {
+    let allow_from = section.texts("allow_from").unwrap_or_default();
+    if section.is_in_use() && allow_from.iter().any(|id| id == "*") {
+        let hint = "list the open_id or chat_id of those who may";
+        section.warn_at(
+            "allow_from",
+            "\"*\" lets everyone talk to this bot",
+            Some(hint.to_owned()),
+        );
+    }
+    allow_from
+}
+
+fn default_url(domain: FeishuDomain) -> &'static str {
+    match domain {
+        FeishuDomain::Feishu => "https://open.feishu.cn",
+        FeishuDomain::Lark => "https://open.larksuite.com",
+    }
+}

@@ -1,0 +1,57 @@
+//! `models`: named models and how to ask them.
+
+use super::reader::Section;
+
+/// What a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputType {
+    /// Text; always.
+    Text,
+    /// Images.
+    Image,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The id the service knows.
+    pub model_id: String,
+    /// Sampling temperature, 0 to 2; sent only if configured.
+    pub temperature: Option<f64>,
+    /// Limit of generated tokens, at least 1; sent only if configured.
+    pub max_tokens: Option<u32>,
+    /// What it takes; `["text"]` when omitted.
+    pub input_type: Vec<InputType>,
+}
+
+const INPUT_TYPES: [(&str, InputType); 2] =
+    [("text", InputType::Text), ("image", InputType::Image)];
+
+impl ModelConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let input_type = section.words("input_type", &INPUT_TYPES);
+        let config = Self {
+            model_id: section.required_text("model_id", "expected the id the service knows"),
+            temperature: section.number("temperature", 0.0..=2.0),
+            max_tokens: section.whole("max_tokens", 1..=u32::MAX),
+            input_type: input_type.unwrap_or_else(|| vec![InputType::Text]),
+        };
+        section.finish();
+        config
+    }
+
+    /// Returns the model used without any configuration.
+    pub(super) fn demo() -> Self {
+        Self {
+            model_id: "demo".to_owned(),
+            temperature: None,
+            max_tokens: None,
+            input_type: vec![InputType::Text],
+        }
+    }
+
+    /// Tells whether images may be sent to it.
+    pub fn takes_images(&self) -> bool {
+        self.input_type.contains(&InputType::Image)
+    }
+}

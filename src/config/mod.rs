@@ -93,6 +93,14 @@ impl Config {
         load::without_file(home, home)
     }
 
+    /// Makes the built-in demo answer, whatever the file says.
+    pub fn use_demo(&mut self) {
+        let demo = Minds::demo();
+        self.providers = demo.providers;
+        self.models = demo.models;
+        self.agents = demo.agents;
+    }
+
     /// Returns the agent that answers when none is asked for.
     pub fn default_agent(&self) -> &AgentConfig {
         self.agents

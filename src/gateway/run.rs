@@ -18,10 +18,11 @@ use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config};
 use crate::observability::{Event, Health, Observer, Observers};
+use crate::sandbox;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock, Kind};
 use crate::threads::{Fatal, Thread, spawn, spawn_actor};
-use crate::sandbox;
+
 
 /// How long running turns may go on after the first signal.
 const GRACE: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod chat;
 pub mod config;
+pub mod gateway;
 pub mod observability;
 pub mod providers;
 pub mod threads;

@@ -1,4 +1,5 @@
-//! Who may open a WebSocket: a token, or a loopback peer of our own user. Runs on `gateway-io`; one system call at most.
+//! Who may open a WebSocket: a token, or a loopback peer of our own user. Runs on `gateway-io`;
+//! asks the kernel at most once a client, which does not block.
 //!
 //! Late answers to wrong tokens are only decided here; waiting is the event loop's business.
 

@@ -53,7 +53,7 @@ pub(super) enum Credentials {
     Malformed,
 }
 
-/// Reads the head at the start of `bytes`. Cheap to call again with more bytes only once a blank line has come.
+/// Reads the head at the start of `bytes`; begins anew each time.
 pub(super) fn read(bytes: &[u8], rules: &Rules) -> Step {
     let mut headers = [EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);

@@ -18,7 +18,7 @@ mod queue;
 mod request;
 mod rules;
 mod sockdiag;
-mod token;
+pub mod token;
 mod ws;
 
 #[cfg(test)]
@@ -45,7 +45,6 @@ use limits::Times;
 use rules::Rules;
 
 pub use auth::AuthMode;
-pub use token::{TokenError, load, load_or_create};
 
 /// Where the door is and whom it lets in.
 #[derive(Clone, Debug)]

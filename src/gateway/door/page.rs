@@ -1,7 +1,8 @@
 //! HTTP answers: short plain sentences and the health page. Pure; no sockets.
 //!
-//! Answers say nothing of paths, hosts, ids or secrets. They are rendered as HTTP/1.0 because the connection closes
-//! behind them and the renderer cannot say `Connection: close`.
+//! Answers say nothing of paths, hosts, ids or secrets. The connection closes behind each of them. That is said in a
+//! line of our own, which the renderer refuses to write; rendering HTTP/1.0 instead would say it too, but WebSocket
+//! clients do not read a refusal in that version.
 
 use std::io::Cursor;
 use std::sync::atomic::Ordering;
@@ -81,8 +82,11 @@ impl Answer {
             Some(length),
             None,
         )
-        .raw_print(&mut bytes, HTTPVersion(1, 0), &[], self.head_only, None)
+        .raw_print(&mut bytes, HTTPVersion(1, 1), &[], self.head_only, None)
         .expect("writing to a vector cannot fail");
+        let line_end = bytes.windows(2).position(|pair| pair == b"\r\n");
+        let after_status = line_end.expect("an answer begins with a status line") + 2;
+        bytes.splice(after_status..after_status, *b"Connection: close\r\n");
         bytes
     }
 }
@@ -141,9 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_closed_http_1_0_and_name_their_length() {
+    fn answers_say_that_they_close_and_name_their_length() {
         let (head, body) = split(&Answer::text(403, "Host not allowed").render());
-        assert!(head.starts_with("HTTP/1.0 403 Forbidden\r\n"), "{head}");
+        assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{head}");
+        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
         assert!(head.contains("Content-Length: 17"), "{head}");
         assert!(head.contains("Server: picobot"), "{head}");
         assert!(!head.to_lowercase().contains("access-control"));
@@ -154,7 +159,7 @@ mod tests {
             (431, "Request Header Fields Too Large"),
         ] {
             let (head, _) = split(&Answer::text(status, "x").render());
-            assert!(head.starts_with(&format!("HTTP/1.0 {status} {phrase}")));
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} {phrase}")));
         }
     }
 

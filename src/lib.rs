@@ -5,6 +5,7 @@ pub mod bus;
 pub mod channels;
 pub mod chat;
 pub mod config;
+pub mod gateway;
 pub mod observability;
 pub mod platform;
 pub mod providers;

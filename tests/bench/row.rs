@@ -51,6 +51,12 @@ impl Row {
         (self.goal > 0.0).then(|| self.value / self.goal)
     }
 
+    fn with_unit(&self, value: f64) -> String {
+        format!("{} {}", number(value), self.unit)
+            .trim_end()
+            .to_owned()
+    }
+
     fn json(&self) -> Value {
         json!({
             "name": self.name,

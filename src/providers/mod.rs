@@ -3,6 +3,7 @@
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 
+mod demo;
 mod error;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::chat::{Message, StopReason, Usage};
 use crate::threads::CancelToken;
 
+pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
 
 /// Rules of a wire format that history must obey before it is sent.

@@ -1,0 +1,36 @@
+# Needs Rust, a C compiler, Python 3 and git. `make test` needs no secret; see README.md.
+
+CARGO ?= cargo
+# Where the official SDKs that judge our requests are installed.
+VENV := $(CURDIR)/target/venv
+
+.PHONY: run test check bench fmt
+
+# Starts the gateway.
+run:
+	$(CARGO) run --release --locked -- gateway
+
+# Everything that needs no secret.
+test:
+	@python="$$(tests/suite/python/setup $(VENV))" \
+	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
+
+# What CI checks, without the builds for other features.
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(MAKE) test
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed: licences and banned crates were not checked"; \
+	fi
+
+# Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
+bench:
+	$(CARGO) build --release --locked
+	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --bench gateway -- $(BENCH)
+
+fmt:
+	$(CARGO) fmt

@@ -1,0 +1,214 @@
+//! A model service as fast as it can be: byte searches instead of JSON, one write an answer, no records.
+//!
+//! One thread a connection. What to do is said in the newest text of the person, behind `bench:`. The time from the last
+//! byte of a request until its answer is ready to be written is summed up, so that the caller can take it off.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// An answer at once.
+pub(crate) const PLAIN: &str = "bench:plain";
+/// Five rounds of the calculator, then an answer.
+pub(crate) const ROUNDS: &str = "bench:rounds";
+/// An answer after two seconds.
+pub(crate) const SLOW: &str = "bench:slow";
+/// A first piece, then nothing until the other side hangs up.
+pub(crate) const HANG: &str = "bench:hang";
+
+/// Tool rounds of [`ROUNDS`].
+const N_ROUNDS: usize = 5;
+/// The pause of [`SLOW`].
+pub(crate) const SLOW_PAUSE: Duration = Duration::from_secs(2);
+
+const STACK: usize = 128 * 1024;
+
+#[derive(Default)]
+struct Shared {
+    busy_ns: AtomicU64,
+    last_body: Mutex<Vec<u8>>,
+    hangs: Mutex<Option<SyncSender<Instant>>>,
+}
+
+/// The running service. It ends with the process.
+pub(crate) struct Model {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Model {
+    /// Starts a service on a free port.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared::default());
+        start_thread({
+            let shared = shared.clone();
+            move || {
+                for stream in listener.incoming().flatten() {
+                    let shared = shared.clone();
+                    start_thread(move || {
+                        // The other side closed: nothing to report.
+                        let _ = serve(stream, &shared);
+                    });
+                }
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// Returns the address for a provider's `base_url`.
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// Returns the time spent on answers since the last call.
+    pub(crate) fn take_busy(&self) -> Duration {
+        Duration::from_nanos(self.shared.busy_ns.swap(0, Ordering::AcqRel))
+    }
+
+    /// Returns the body of the newest request.
+    pub(crate) fn last_body(&self) -> Vec<u8> {
+        self.shared.last_body.lock().unwrap().clone()
+    }
+
+    /// Returns where each [`HANG`] reports twice: when its first piece is out, and when the other side hung up.
+    pub(crate) fn watch_hangs(&self) -> Receiver<Instant> {
+        let (tell, told) = sync_channel(2);
+        *self.shared.hangs.lock().unwrap() = Some(tell);
+        told
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // The harness is a program of its own and uses nothing of the library.
+fn start_thread(run: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(run)
+        .unwrap();
+}
+
+fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::with_capacity(64 * 1024, stream);
+    while let Some(body) = read_body(&mut reader)? {
+        let since = Instant::now();
+        let wish = newest(&body);
+        if wish.starts_with(HANG.as_bytes()) {
+            return hang(&mut reader, &mut writer, shared);
+        }
+        if wish.starts_with(SLOW.as_bytes()) {
+            pause(SLOW_PAUSE);
+        }
+        let rounds_left = wish.starts_with(ROUNDS.as_bytes()) && results(wish) < N_ROUNDS;
+        let answer = if rounds_left {
+            call(results(wish))
+        } else {
+            text()
+        };
+        *shared.last_body.lock().unwrap() = body;
+        // Before the last byte: the reader may ask as soon as it has that.
+        let spent = u64::try_from(since.elapsed().as_nanos()).unwrap();
+        shared.busy_ns.fetch_add(spent, Ordering::AcqRel);
+        writer.write_all(answer.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Waits without a clock's tick and without a spinning loop.
+pub(crate) fn pause(time: Duration) {
+    let (_never, wait) = sync_channel::<()>(0);
+    let _ = wait.recv_timeout(time);
+}
+
+fn read_body(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
+    let mut length = 0;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim_end().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
+/// Returns the body from the last `bench:` on.
+fn newest(body: &[u8]) -> &[u8] {
+    let at = body.windows(6).rposition(|bytes| bytes == b"bench:");
+    &body[at.unwrap_or(body.len())..]
+}
+
+/// Counts the tool messages.
+fn results(body: &[u8]) -> usize {
+    let mark = b"\"role\":\"tool\"";
+    body.windows(mark.len())
+        .filter(|bytes| bytes == mark)
+        .count()
+}
+
+fn hang(
+    reader: &mut BufReader<TcpStream>,
+    writer: &mut TcpStream,
+    shared: &Shared,
+) -> std::io::Result<()> {
+    let event = event("{\"role\":\"assistant\",\"content\":\"wait \"}", "null");
+    write!(writer, "{HEAD}{:x}\r\n{event}\r\n", event.len())?;
+    let tell = shared.hangs.lock().unwrap().clone();
+    let report = || {
+        if let Some(tell) = &tell {
+            let _ = tell.send(Instant::now());
+        }
+    };
+    report();
+    let _ = reader.read(&mut [0; 16]);
+    report();
+    Ok(())
+}
+
+const HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn event(delta: &str, finish: &str) -> String {
+    format!(
+        "data: {{\"id\":\"b\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
+         \"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+    )
+}
+
+fn stream(events: &[String]) -> String {
+    let usage = "data: {\"id\":\"b\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
+         \"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}}\n\n";
+    let body = format!("{}{usage}data: [DONE]\n\n", events.concat());
+    format!("{HEAD}{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+}
+
+fn text() -> String {
+    stream(&[
+        event("{\"role\":\"assistant\",\"content\":\"This is \"}", "null"),
+        event("{\"content\":\"the answer.\"}", "null"),
+        event("{}", "\"stop\""),
+    ])
+}
+
+fn call(round: usize) -> String {
+    let call = format!(
+        "{{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{{\"index\":0,\"id\":\"call_{round}\",\
+         \"type\":\"function\",\"function\":{{\"name\":\"calculator\",\
+         \"arguments\":\"{{\\\"expression\\\":\\\"{round}+1\\\"}}\"}}}}]}}"
+    );
+    stream(&[event(&call, "null"), event("{}", "\"tool_calls\"")])
+}

@@ -1,0 +1,9 @@
+//! The offline suite: rules about the source, and the real binary against servers over loopback.
+//!
+//! One test binary, so that it links once. Needs no secret and no network; `support` holds the other sides of the wire.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
+
+mod architecture;
+mod sdk;
+#[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
+mod support;

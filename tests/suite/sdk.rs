@@ -1,0 +1,136 @@
+//! The official openai SDK as a judge: of the requests we send, by its types, and of the scripted model, as its client.
+//!
+//! Needs the Python environment that `make test` makes (`PICOBOT_TEST_PYTHON`). Without it these checks say loudly that
+//! they were left out; with `CI=true` they fail.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::model::ModelServer;
+use crate::support::script::{Answer, Call};
+
+/// Returns the Python with the SDKs, or `None` where there is none and that is allowed.
+fn python() -> Option<String> {
+    let python = std::env::var("PICOBOT_TEST_PYTHON").unwrap_or_default();
+    if !python.is_empty() {
+        return Some(python);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "PICOBOT_TEST_PYTHON is not set; `make test` sets it"
+    );
+    // Not `eprintln!`: the test harness would keep that for itself.
+    let remark = "LEFT OUT: a check with the official SDKs; `make test` runs it\n";
+    let _ = std::io::stderr().write_all(remark.as_bytes());
+    None
+}
+
+/// Runs a script of `python/`; returns whether it succeeded, and what it printed.
+fn run(python: &str, script: &str, argument: &str) -> (bool, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/python");
+    let output = Command::new(python)
+        .arg(folder.join(script))
+        .arg(argument)
+        .output()
+        .unwrap();
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+/// Judges bodies by the SDK's types; `None` without the SDK.
+fn judge(bodies: &[Value]) -> Option<(bool, String)> {
+    let python = python()?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bodies.jsonl");
+    let lines: String = bodies.iter().map(|body| format!("{body}\n")).collect();
+    std::fs::write(&file, lines).unwrap();
+    Some(run(&python, "validate_requests.py", file.to_str().unwrap()))
+}
+
+/// Panics if the SDK's types refuse one of these request bodies.
+#[track_caller]
+#[allow(dead_code)] // For tests that record requests.
+pub(crate) fn assert_valid(bodies: &[Value]) {
+    if let Some((valid, text)) = judge(bodies) {
+        assert!(valid, "{text}");
+    }
+}
+
+fn full_request() -> Value {
+    json!({
+        "model": "m",
+        "max_tokens": 100,
+        "temperature": 0.5,
+        "stream": true,
+        "stream_options": {"include_usage": true},
+        "tools": [{
+            "type": "function",
+            "function": {"name": "t", "description": "d", "parameters": {"type": "object", "properties": {}}},
+        }],
+        "messages": [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+            {
+                "role": "assistant",
+                "content": null,
+                "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "t", "arguments": "{}"}},
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": "x"},
+        ],
+    })
+}
+
+#[test]
+fn the_judge_accepts_good_requests() {
+    let small = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+    assert_valid(&[full_request(), small]);
+}
+
+#[test]
+fn the_judge_refuses_bad_requests() {
+    let spoil = |change: fn(&mut Value)| {
+        let mut body = full_request();
+        change(&mut body);
+        body
+    };
+    let spoiled = [
+        spoil(|body| body["surprise"] = json!(1)),
+        spoil(|body| body["max_tokens"] = json!("100")),
+        spoil(|body| body["messages"][1]["at"] = json!("now")),
+        spoil(|body| body["messages"][1]["content"][0]["text"] = json!(1)),
+        spoil(|body| body["messages"][2]["tool_calls"][0]["function"]["arguments"] = json!({})),
+        spoil(|body| body["messages"][2]["tool_calls"][0]["extra"] = json!(1)),
+        spoil(|body| body["messages"][3]["tool_call_id"] = Value::Null),
+        spoil(|body| body["tools"][0]["name"] = json!("t")),
+        spoil(|body| body["stream_options"]["usage"] = json!(true)),
+        spoil(|body| body["messages"] = Value::Null),
+    ];
+    if let Some((valid, text)) = judge(&spoiled) {
+        let all = format!("{n} bodies checked, {n} refused", n = spoiled.len());
+        assert!(!valid && text.contains(&all), "{text}");
+    }
+}
+
+#[test]
+fn the_sdk_understands_the_scripted_model() {
+    let Some(python) = python() else { return };
+    let server = ModelServer::start(|received| {
+        let text = received.texts("user").pop().unwrap_or_default();
+        match text.parse() {
+            Ok(status) => Answer::error(status, "scripted refusal"),
+            Err(_) if text == "calls" => Answer::calls([
+                Call::new("c1", "calculator", json!({"expression": "2+2"})),
+                Call::new("c2", "calculator", json!({"expression": "3×3"})),
+            ]),
+            Err(_) => Answer::text("hello 世界 again"),
+        }
+    });
+    let (understood, text) = run(&python, "drive_server.py", &server.base_url());
+    assert!(understood, "{text}");
+}

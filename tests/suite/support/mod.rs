@@ -1,0 +1,17 @@
+//! The other sides of the wire: a temporary home, a scripted model service, the real gateway process, WebSocket clients.
+//!
+//! Every wait here has a ceiling and waits for an event, never for time to pass.
+
+pub(crate) mod gate;
+pub(crate) mod gateway;
+pub(crate) mod home;
+pub(crate) mod http;
+pub(crate) mod legal;
+pub(crate) mod model;
+pub(crate) mod script;
+pub(crate) mod ws;
+
+use std::time::Duration;
+
+/// Longest wait for anything that should come at once.
+pub(crate) const CEILING: Duration = Duration::from_secs(5);

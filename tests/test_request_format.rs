@@ -1,0 +1,76 @@
+//! Live suite: histories of unusual shape are accepted by real services. Ignored by default; needs `tests/test.env`.
+//!
+//! Each check ends with a further turn: a service refuses a history it finds malformed only when it is sent again.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
+
+#[path = "live/mod.rs"]
+mod live;
+
+use std::fs;
+
+use live::{Live, services};
+
+/// Runs the prompts in one dialog, then asks for a word to prove that the whole history was accepted.
+fn check(prepare: impl Fn(&Live), prompts: &[&str]) {
+    for service in services() {
+        let live = Live::new(&service);
+        prepare(&live);
+        for prompt in prompts {
+            live.ask(prompt);
+        }
+        let answer = live.ask("Answer with the single word: accepted");
+        assert!(answer.to_lowercase().contains("accepted"), "{answer:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn empty_and_odd_tool_results() {
+    check(
+        |live| {
+            fs::write(live.file("empty.txt"), "").unwrap();
+            fs::write(
+                live.file("odd.txt"),
+                "tab\t\"quote\" \\ \u{1b}[31m 零宽\u{200b} 🦀 \u{feff}\r\n",
+            )
+            .unwrap();
+        },
+        &["Read empty.txt, then odd.txt, and describe both in a sentence."],
+    );
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn failing_and_parallel_calls_in_history() {
+    check(
+        |_| {},
+        &[
+            "In one step, read missing-1.txt, read missing-2.txt and compute 2+2. Then say which of them worked.",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn white_space_and_wide_text() {
+    check(
+        |_| {},
+        &[
+            "  \n\tAnswer with one dot.\n\n   ",
+            "只回一个句号。　　",
+            "Answer with one emoji only.",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn several_rounds_of_tools() {
+    check(
+        |_| {},
+        &[
+            "Compute 3*7 with the calculator, then multiply that result by 11 in a second call, then that by 13 in a third.",
+            "Write the last result to result.txt, then read the file back.",
+        ],
+    );
+}

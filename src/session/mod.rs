@@ -139,3 +139,6 @@ fn shown_title(title: &str) -> &str {
         title
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ fn drain(rig: &Rig, n: usize) -> Vec<Told> {
     (0..n)
         .map(|_| {
             let told = rig.next();
-            rig.sink.resume();
+            rig.sink.room();
             told
         })
         .collect()

@@ -31,7 +31,7 @@ fn a_stopped_door_takes_pushes_without_blocking() {
     for _ in 0..2 * limits::OUTBOUND {
         rig.notify(ClientId(2), "late");
     }
-    rig.sink.resume();
+    rig.sink.room();
 }
 
 #[test]

@@ -177,23 +177,19 @@ impl Lines {
     }
 
     fn show_line(&mut self, ended: bool) {
-        let cut = self.line_bytes - self.line.len();
-        if cut == 0 && ended && self.line.last() == Some(&b'\r') {
+        if self.line.len() < self.line_bytes {
+            // The cut may have split a character, which says nothing about the file.
+            if let Some(error) = std::str::from_utf8(&self.line).err()
+                && error.error_len().is_none()
+            {
+                self.line.truncate(error.valid_up_to());
+            }
+        } else if ended && self.line.last() == Some(&b'\r') {
             self.crlf = true;
             self.line.pop();
+            self.line_bytes -= 1;
         }
-        if cut > 0 {
-            // The cut may have split a character; what is left of it is no sign of another encoding.
-            let kept = self
-                .line
-                .utf8_chunks()
-                .map(|chunk| chunk.valid().len())
-                .next();
-            let kept = kept
-                .filter(|kept| kept + 4 > self.line.len())
-                .unwrap_or(self.line.len());
-            self.line.truncate(kept);
-        }
+        let cut = self.line_bytes - self.line.len();
         let text = String::from_utf8_lossy(&self.line);
         if self.shown_lines > 0 && self.shown.len() + text.len() > self.budget {
             self.full = true;

@@ -131,10 +131,11 @@ fn exact(text: &str, old: &str, all: bool) -> Result<Vec<Range<usize>>, String> 
         }
     }
     if places.len() > 1 {
-        let lines: Vec<usize> = places
+        let mut lines: Vec<usize> = places
             .iter()
             .map(|place| line_of(text, place.start))
             .collect();
+        lines.dedup();
         return Err(ambiguous(&lines));
     }
     Ok(places)
@@ -261,10 +262,10 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Scores every place where the piece could go; `None` if that would take too long.
+    /// Scores every place where the piece could go; `None` for a blank piece or if it would take too long.
     fn scores(&self, piece: &Piece<'_>, least: f64) -> Option<Vec<(usize, f64)>> {
         let count = piece.lines.len();
-        if self.lines.len().checked_mul(count)? > MAX_COMPARISONS {
+        if count == 0 || self.lines.len().checked_mul(count)? > MAX_COMPARISONS {
             return None;
         }
         let wanted: Vec<Pairs> = piece.lines.iter().map(|line| Pairs::of(line)).collect();
@@ -365,8 +366,10 @@ struct Pairs(Vec<(char, char)>);
 impl Pairs {
     fn of(line: &str) -> Self {
         let line = line.trim();
-        let end = line.floor_char_boundary(MAX_COMPARED_BYTES);
-        let chars: Vec<char> = line[..end].chars().filter(|c| !c.is_whitespace()).collect();
+        let chars: Vec<char> = head(line, MAX_COMPARED_BYTES)
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
         let mut pairs: Vec<(char, char)> =
             chars.windows(2).map(|pair| (pair[0], pair[1])).collect();
         if let [only] = chars.as_slice() {
@@ -407,8 +410,7 @@ fn not_found(text: &str, lines: &Lines<'_>, piece: &Piece<'_>, new: &str) -> Str
     }
     let nearest = lines
         .scores(piece, SHOWN_LIKENESS)
-        .and_then(|scores| scores.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)))
-        .filter(|_| !piece.lines.is_empty());
+        .and_then(|scores| scores.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)));
     let Some((start, _)) = nearest else {
         return "the old text is not in the file, nor anything like it; read the file with file_read and copy the text exactly".into();
     };

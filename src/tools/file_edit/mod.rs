@@ -41,7 +41,7 @@ pub(super) struct FileEditArgs {
     all: Option<bool>,
 }
 
-/// One replacement.
+// One replacement. A doc comment here would go to the model.
 #[derive(Deserialize, JsonSchema)]
 struct Edit {
     /// text in the file, unique

@@ -26,9 +26,6 @@ const OWN_FILES: [&str; 6] = [
 impl Workspace {
     /// Refuses what is off limits or neither file nor folder.
     pub(super) fn admit(&self, real: &Path, stat: &Stat) -> Result<(), FileError> {
-        if stat.st_nlink == 0 {
-            return Err(FileError::Gone);
-        }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile | FileType::Directory => {}
             FileType::Fifo => return Err(FileError::Special("a FIFO")),

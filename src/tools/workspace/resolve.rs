@@ -103,11 +103,18 @@ impl Workspace {
         if self.stepwise {
             return self.locate_stepwise(relative, flags);
         }
-        let fd = open_beneath(&self.root, relative, flags, ResolveFlags::empty())?;
-        match self.real_name(&fd) {
-            Some(real) => Ok((fd, real)),
-            None => self.locate_stepwise(relative, flags),
+        for _ in 0..TRIES {
+            let fd = open_beneath(&self.root, relative, flags, ResolveFlags::empty())?;
+            let Some(real) = self.real_name(&fd) else {
+                return self.locate_stepwise(relative, flags);
+            };
+            // A file replaced between the two questions has lost its name: look again.
+            let marked = real.as_os_str().as_bytes().ends_with(b" (deleted)");
+            if !marked || rustix::fs::fstat(&fd)?.st_nlink > 0 {
+                return Ok((fd, real));
+            }
         }
+        Err(FileError::Gone)
     }
 
     /// Opens a path part by part; any link and any `..` is refused, so the text of the path is its true name.

@@ -3,7 +3,21 @@
 //! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
+mod binary;
+mod calculator;
+mod check;
+mod file_edit;
+mod file_read;
+mod file_write;
+mod list;
 mod registry;
+mod schema;
+mod seen;
+mod similar;
+#[cfg(test)]
+mod testing;
+mod typed;
+mod workspace;
 
 use std::borrow::Cow;
 
@@ -12,7 +26,17 @@ use serde_json::Value;
 use crate::chat::SessionId;
 use crate::threads::CancelToken;
 
-pub use registry::{Registry, typed_schema};
+pub use check::check_arguments;
+pub use list::builtin;
+pub use registry::Registry;
+pub use schema::{compact_schema, typed_schema};
+pub use typed::TypedTool;
+pub use workspace::{
+    FileError, Folder, FolderEntry, Found, Target, Workspace, WorkspaceFile, WorkspaceOptions,
+};
+
+/// Largest file the file tools change or hash, in bytes.
+const MAX_EDIT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What running a call again would do; decides about journaling and parallel runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,8 +51,8 @@ pub enum Effects {
 
 /// What a tool may use while it runs.
 pub struct ToolCtx<'a> {
-    /// The workspace folder, absolute.
-    pub workspace: &'a std::path::Path,
+    /// The workspace; `workspace.path()` is the folder, absolute.
+    pub workspace: &'a Workspace,
     /// The dialog the call belongs to.
     pub session: &'a SessionId,
     /// Stops the call.
@@ -71,4 +95,34 @@ pub trait Tool: Send + Sync {
 
     /// Runs a call. `arguments` is an object that passed the schema check.
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError>;
+}
+
+/// Makes the model's sentence of a file error; the path is shown as given, cut and without control characters.
+fn file_error(path: &str, error: &FileError) -> ToolError {
+    let shown: String = path
+        .chars()
+        .take(200)
+        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+        .collect();
+    ToolError::failed(format!("{shown:?}: {error}"))
+}
+
+/// Writes a size for a reader: `812 bytes`, `12.3 KB`.
+fn size_text(bytes: u64) -> String {
+    let (unit, divisor) = match bytes {
+        0..1_000 => return format!("{bytes} bytes"),
+        1_000..1_000_000 => ("KB", 1e3),
+        1_000_000..1_000_000_000 => ("MB", 1e6),
+        _ => ("GB", 1e9),
+    };
+    format!("{:.1} {unit}", bytes as f64 / divisor)
+}
+
+/// Returns the beginning of a text: at most this many bytes, cut between characters.
+fn head(text: &str, most_bytes: usize) -> &str {
+    let mut end = most_bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

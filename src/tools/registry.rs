@@ -1,42 +1,76 @@
-//! The tools of this process in their fixed order, and the check of arguments before a call. Immutable after start.
+//! The tools of this process in their fixed order, and the check of a call before it runs. Immutable after start.
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::Tool;
+use super::{Tool, check_arguments, similar};
 
-/// All tools, in the order the model sees them.
+struct Entry {
+    tool: Arc<dyn Tool>,
+    parameters: Value,
+}
+
+/// All tools, in the order the model sees them, each with the schema it had when registered.
 #[derive(Clone, Default)]
 pub struct Registry {
-    tools: Vec<Arc<dyn Tool>>,
+    entries: Arc<[Entry]>,
 }
 
 impl Registry {
     /// Makes a registry of these tools; a later tool of the same name is left out.
     pub fn new(tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
-        let mut registry = Self::default();
+        let mut entries: Vec<Entry> = Vec::new();
         for tool in tools {
-            if registry.get(&tool.name()).is_none() {
-                registry.tools.push(tool);
+            if entries.iter().all(|entry| entry.tool.name() != tool.name()) {
+                let parameters = tool.parameters();
+                entries.push(Entry { tool, parameters });
             }
         }
-        registry
+        Self {
+            entries: entries.into(),
+        }
     }
 
     /// Finds a tool by its exact name.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
-        self.tools.iter().find(|tool| tool.name() == name)
+        self.entry(name).map(|entry| &entry.tool)
+    }
+
+    /// Returns a tool's schema without making it anew.
+    pub fn parameters(&self, name: &str) -> Option<&Value> {
+        self.entry(name).map(|entry| &entry.parameters)
     }
 
     /// Lists the tools in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Tool>> {
-        self.tools.iter()
+        self.entries.iter().map(|entry| &entry.tool)
     }
-}
 
-/// Makes the schema of an argument struct.
-pub fn typed_schema<T: JsonSchema>() -> Value {
-    schemars::schema_for!(T).to_value()
+    /// Finds the tool of a call and fits its argument text to the schema.
+    ///
+    /// An error is a sentence for the model: an unknown name with the nearest known one, or the faults of the arguments.
+    pub fn check(&self, name: &str, raw: &str) -> Result<(&Arc<dyn Tool>, Value), String> {
+        let Some(entry) = self.entry(name) else {
+            return Err(self.unknown(name));
+        };
+        let arguments = check_arguments(&entry.parameters, raw)?;
+        Ok((&entry.tool, arguments))
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.tool.name() == name)
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names: Vec<_> = self.iter().map(|tool| tool.name()).collect();
+        let shown: String = name.chars().take(64).collect();
+        match similar::closest(name, names.iter().map(AsRef::as_ref)) {
+            Some(known) => format!("there is no tool {shown:?}; did you mean {known}?"),
+            None => format!(
+                "there is no tool {shown:?}; the tools are {}",
+                names.join(", ")
+            ),
+        }
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
+use picobot::{cli, platform, sandbox};
+
 fn main() -> ExitCode {
-    picobot::platform::tune_allocator();
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|arg| arg == "--sandbox-exec")
-    {
-        return picobot::sandbox::helper_main();
+    platform::tune_allocator();
+    let first = std::env::args_os().nth(1);
+    if first.is_some_and(|argument| argument == sandbox::HELPER_ARGUMENT) {
+        return ExitCode::from(u8::try_from(sandbox::helper_main()).unwrap_or(1));
     }
-    picobot::cli::main()
+    cli::main()
 }

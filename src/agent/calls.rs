@@ -11,7 +11,7 @@ use super::turn::Setup;
 use crate::chat::{CallRecord, CallState, ToolCall, ToolResult};
 use crate::observability::Event;
 use crate::threads::run_parallel;
-use crate::tools::{Effects, Tool, ToolCtx, ToolError, check_arguments};
+use crate::tools::{Effects, Tool, ToolCtx, ToolError};
 
 /// Read-only calls of one message that run at once.
 const WIDTH: usize = 4;
@@ -49,15 +49,7 @@ pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
 }
 
 fn prepare(setup: &Setup<'_>, call: &ToolCall) -> Result<(Arc<dyn Tool>, Value, Effects), String> {
-    let Some(tool) = setup.tools.get(&call.name) else {
-        let known: Vec<_> = setup.tools.iter().map(|tool| tool.name()).collect();
-        return Err(format!(
-            "There is no tool named {:?}. The tools are: {}.",
-            call.name,
-            known.join(", ")
-        ));
-    };
-    let arguments = check_arguments(&tool.parameters(), &call.arguments)?;
+    let (tool, arguments) = setup.tools.check(&call.name, &call.arguments)?;
     let effects = tool.effects(&arguments);
     Ok((tool.clone(), arguments, effects))
 }

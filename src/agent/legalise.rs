@@ -65,7 +65,7 @@ fn name_byte(byte: u8) -> bool {
 }
 
 /// Makes a name legal by replacing what is not; an empty one becomes `unknown`.
-pub fn legal_name(name: &str) -> Cow<'_, str> {
+pub(super) fn legal_name(name: &str) -> Cow<'_, str> {
     if name_is_legal(name) {
         return name.into();
     }
@@ -121,7 +121,7 @@ impl CallIds {
 
 /// Makes an assistant message's calls legal: names, unique ids, arguments that are a JSON object. Calls whose id
 /// changed drop the provider's native form, which would still name the old one.
-pub fn mend_calls(message: &mut Message, ids: &mut CallIds) -> Vec<(String, String)> {
+pub(super) fn mend_calls(message: &mut Message, ids: &mut CallIds) -> Vec<(String, String)> {
     let mut renamed = Vec::new();
     let mut changed = false;
     for part in &mut message.parts {

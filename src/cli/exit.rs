@@ -75,7 +75,9 @@ impl From<anyhow::Error> for Failure {
         let message = format!("{error:#}");
         if let Some(error) = error.downcast_ref::<LockError>() {
             return Self::new(DATABASE, message).hint(match error {
-                LockError::Held(_) => "stop the other one, or give this one its own home with --home",
+                LockError::Held(_) => {
+                    "stop the other one, or give this one its own home with --home"
+                }
                 LockError::Open { .. } => "check that the folder can be written",
             });
         }
@@ -87,14 +89,16 @@ impl From<anyhow::Error> for Failure {
                     Self::new(DATABASE, message).hint("upgrade, or restore an older backup")
                 }
                 StorageError::Full => Self::new(DATABASE, message).hint("free disk space"),
-                _ => Self::new(DATABASE, message).hint("check that the file and its folder can be written"),
+                _ => Self::new(DATABASE, message)
+                    .hint("check that the file and its folder can be written"),
             };
         }
         if let Some(error) = error.downcast_ref::<DoorError>() {
             let failure = Self::new(AGENT, message);
             return match error {
-                DoorError::PortInUse { .. } => failure
-                    .hint("another program listens there; choose another with --port or gateway.port"),
+                DoorError::PortInUse { .. } => failure.hint(
+                    "another program listens there; choose another with --port or gateway.port",
+                ),
                 _ => failure.hint("check gateway.host and gateway.port"),
             };
         }

@@ -6,7 +6,7 @@ use super::Global;
 use super::exit::{self, Failure};
 use super::setup::{load_config, start_log};
 use crate::config::Config;
-use crate::gateway;
+use crate::gateway::{self, Launch};
 use crate::observability::LogFormat;
 
 /// Options of the gateway.
@@ -32,7 +32,7 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(global: &Global, args: GatewayArgs) -> Result<(), Failure> {
+pub(super) fn run(global: &Global, umask: u32, args: GatewayArgs) -> Result<(), Failure> {
     let mut loaded = load_config(global)?;
     let level = match (global.quiet, global.verbose) {
         (true, _) => log::LevelFilter::Error,
@@ -56,7 +56,12 @@ pub(super) fn run(global: &Global, args: GatewayArgs) -> Result<(), Failure> {
         config.use_demo();
     }
     announce(config);
-    if gateway::run(config, loaded.path)? {
+    let launch = Launch {
+        config: loaded.config,
+        config_path: loaded.path,
+        umask,
+    };
+    if gateway::run(&launch)? {
         Ok(())
     } else {
         Err(Failure::silent(exit::AGENT))
@@ -74,6 +79,10 @@ fn announce(config: &Config) {
             "answering with the built-in demo; connect a model in ~/.picobot/config.json (example: config.example.json beside it)"
         );
     } else {
-        log::info!("answering with {} through provider {}", agent.model, agent.provider);
+        log::info!(
+            "answering with {} through provider {}",
+            agent.model,
+            agent.provider
+        );
     }
 }

@@ -10,8 +10,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use exit::Failure;
-
 /// A personal AI assistant for small machines: one process, one SQLite file.
 #[derive(Parser)]
 #[command(name = "picobot", version, about, propagate_version = true)]
@@ -50,7 +48,7 @@ enum Command {
 /// Runs the command line; the result is the process's exit code.
 pub fn main() -> ExitCode {
     // Everything PicoBot writes is private; children get the user's own mask back.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -59,8 +57,8 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
-        Command::Gateway(args) => gateway::run(&cli.global, args),
-        Command::Send(args) => send::run(&cli.global, args),
+        Command::Gateway(args) => gateway::run(&cli.global, umask, args),
+        Command::Send(args) => send::run(&cli.global, umask, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

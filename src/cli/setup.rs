@@ -31,8 +31,11 @@ pub(super) fn load_config(global: &Global) -> Result<Loaded, Failure> {
         env,
     })
     .map_err(|errors| {
-        Failure::new(exit::CONFIG, format!("the configuration cannot be used:\n{errors}"))
-            .hint("docs/config.md lists every key; ~/.picobot/config.example.json is an example")
+        Failure::new(
+            exit::CONFIG,
+            format!("the configuration cannot be used:\n{errors}"),
+        )
+        .hint("docs/config.md lists every key; ~/.picobot/config.example.json is an example")
     })?;
     if !global.quiet {
         for warning in &loaded.warnings {
@@ -53,7 +56,10 @@ pub(super) fn start_log(
     format: LogFormat,
     loaded: &Loaded,
 ) -> Result<(), Failure> {
-    let secrets = loaded.secrets.iter().map(|secret| secret.expose().to_owned());
+    let secrets = loaded
+        .secrets
+        .iter()
+        .map(|secret| secret.expose().to_owned());
     init_log(
         LogOptions {
             target: LogTarget::Stderr,

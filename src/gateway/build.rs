@@ -1,7 +1,7 @@
 //! Puts the parts together from the configuration: plain code, readable top to bottom.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -12,16 +12,24 @@ use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::ChannelId;
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel};
 use crate::observability::{Health, Observers};
-use crate::providers::{
-    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
-};
-use crate::sandbox;
+use crate::providers::{Demo, ModelSpec, Provider, ToolSpec};
+use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Deps};
 use crate::storage::{Db, StorageError};
 use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
 
+/// What a process is started with.
+pub struct Launch {
+    /// The configuration.
+    pub config: Config,
+    /// The file it came from; tools must not touch it.
+    pub config_path: Option<PathBuf>,
+    /// The user's own file mode mask, for the workspace's files and for commands.
+    pub umask: u32,
+}
+
 /// What a running process is made of, before its threads start.
-pub struct Parts {
+pub(super) struct Parts {
     /// The session's ingredients.
     pub deps: Deps,
     /// Wakes the outbox's sender.
@@ -31,16 +39,16 @@ pub struct Parts {
 }
 
 /// Builds everything behind the door.
-pub fn parts(
-    config: &Config,
-    config_path: Option<PathBuf>,
+pub(super) fn parts(
+    launch: &Launch,
     db: Arc<Db>,
     sink: Arc<dyn Sink>,
     health: Arc<Health>,
     observers: Observers,
 ) -> Result<Parts> {
-    let workspace = open_workspace(config, config_path)?;
-    let registry = Registry::new(tools::builtin(bash(config)));
+    let config = &launch.config;
+    let workspace = open_workspace(launch)?;
+    let registry = Registry::new(tools::builtin(bash(config, launch.umask)));
     let specs: Vec<ToolSpec> = registry
         .iter()
         .map(|tool| ToolSpec {
@@ -71,29 +79,48 @@ pub fn parts(
     })
 }
 
-fn open_workspace(config: &Config, config_path: Option<PathBuf>) -> Result<Workspace> {
-    let mut protected = vec![
+fn open_workspace(launch: &Launch) -> Result<Workspace> {
+    let config = &launch.config;
+    let mut private = vec![
         config.gateway.session_db_path.clone(),
         config.state_dir.join("gateway.token"),
     ];
-    protected.extend(config_path);
-    Workspace::open(&config.workspace_dir, WorkspaceOptions { protected })
-        .with_context(|| format!("cannot open the workspace {}", config.workspace_dir.display()))
+    private.extend(launch.config_path.clone());
+    let options = WorkspaceOptions {
+        private,
+        umask: launch.umask,
+    };
+    Workspace::open(&config.workspace_dir, options).with_context(|| {
+        format!(
+            "cannot open the workspace {}",
+            config.workspace_dir.display()
+        )
+    })
+}
+
+/// Returns the path with something added to its file name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config) -> Option<Bash> {
+fn bash(config: &Config, umask: u32) -> Option<Bash> {
     let level = match config.sandbox.level {
         SandboxLevel::Off => return None,
-        SandboxLevel::Workspace => sandbox::Level::Workspace,
-        SandboxLevel::Full => sandbox::Level::Full,
+        SandboxLevel::Workspace => Level::Workspace,
+        SandboxLevel::Full => Level::Full,
     };
-    Some(Bash::new(BashSettings {
+    let policy = Policy {
         level,
         required: config.sandbox.required,
         network: config.sandbox.network,
         read_paths: config.sandbox.read_paths.clone(),
-        timeout: config.sandbox.timeout,
+        ..Policy::new(umask)
+    };
+    Some(Bash::new(BashSettings {
+        sandbox: Arc::new(Sandbox::new(policy)),
     }))
 }
 
@@ -120,28 +147,7 @@ fn agent(config: &Config) -> Result<Agent> {
 fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
     Ok(match config.kind {
         ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => Arc::new(OpenAi::new(
-            OpenAiSettings {
-                name: name.to_owned(),
-                base_url: config.base_url.clone(),
-                api_key: config.api_key.clone(),
-                extra_headers: config
-                    .extra_headers
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-                limits: Limits {
-                    connect: config.time_limits.connect,
-                    first_byte: config.time_limits.first_byte,
-                    idle: config.time_limits.idle,
-                    total: config.time_limits.total,
-                    ..Limits::default()
-                },
-                stream: true,
-            },
-            Http::new(),
-            LearnedQuirks::new(),
-        )),
+        ProviderKind::OpenAi => bail!("later"),
         ProviderKind::Anthropic => bail!(
             "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
         ),
@@ -163,7 +169,7 @@ fn tools_text(specs: &[ToolSpec]) -> String {
 }
 
 /// The outbox table as the sender sees it.
-pub struct OutboxRows(pub Arc<Db>);
+pub(super) struct OutboxRows(pub Arc<Db>);
 
 impl Outbox for OutboxRows {
     fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
@@ -178,9 +184,7 @@ impl Outbox for OutboxRows {
     }
 
     fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0
-            .write(|tx| tx.end_delivery(id, result))
-            .map_err(text)
+        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
     }
 }
 

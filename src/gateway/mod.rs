@@ -5,5 +5,6 @@ pub mod door;
 mod one_shot;
 mod run;
 
+pub use build::Launch;
 pub use one_shot::OneShot;
 pub use run::{prepare, run};

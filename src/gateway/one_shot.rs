@@ -1,17 +1,16 @@
 //! The gateway's stack without its port, for one command that runs one turn and leaves. Same database, same session,
 //! same agent loop; only this process's own inputs are worked on.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{build, run};
+use super::build::{self, Launch};
+use super::run;
 use crate::bus::{ClientId, Outbound, Sink, session_queue};
 use crate::channels::cli_chat::CliChat;
-use crate::config::Config;
 use crate::observability::Health;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock};
@@ -39,12 +38,11 @@ impl Sink for QueueSink {
 
 impl OneShot {
     /// Starts the stack; the lock is held until this is dropped.
-    pub fn start(config: &Config, config_path: Option<PathBuf>, lock: InstanceLock) -> Result<Self> {
-        let db = Arc::new(Db::open(&config.gateway.session_db_path)?);
+    pub fn start(launch: &Launch, lock: InstanceLock) -> Result<Self> {
+        let db = Arc::new(Db::open(&launch.config.gateway.session_db_path)?);
         let (sink, frames) = bounded(FRAMES);
         let parts = build::parts(
-            config,
-            config_path,
+            launch,
             db,
             Arc::new(QueueSink(sink)),
             Arc::new(Health::default()),

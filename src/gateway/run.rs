@@ -3,7 +3,7 @@
 //! Order of start: lock, port, database, door, session. Order of end: the session takes nothing new and lets turns end,
 //! the door sends what is queued and closes, the outbox's sender ends, everything is joined by name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::build::{self, OutboxRows};
+use super::build::{self, Launch, OutboxRows};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
@@ -23,7 +23,6 @@ use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock, Kind};
 use crate::threads::{Fatal, Thread, spawn, spawn_actor};
 
-
 /// How long running turns may go on after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the door may take to send what is queued.
@@ -32,11 +31,12 @@ const STACK_BYTES: usize = 256 * 1024;
 
 /// Runs the gateway until a signal ends it. Returns whether it ended in order; false means that a thread panicked and
 /// the state could not be trusted.
-pub fn run(config: &Config, config_path: Option<PathBuf>) -> Result<bool> {
+pub fn run(launch: &Launch) -> Result<bool> {
+    let config = &launch.config;
     let database = &config.gateway.session_db_path;
     prepare(config, database)?;
     let mut lock = InstanceLock::acquire(database, Kind::Gateway)?;
-    let token = door::load_or_create(&config.state_dir.join("gateway.token"))?;
+    let token = door::token::load_or_create(&config.state_dir.join("gateway.token"))?;
     let health = Arc::new(Health::default());
     let door = Door::bind(door_config(config), health.clone(), &token)?;
     let address = door.local_addr();
@@ -51,14 +51,7 @@ pub fn run(config: &Config, config_path: Option<PathBuf>) -> Result<bool> {
     let (queue, inbox) = session_queue();
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
     let observers = turn_observers();
-    let parts = build::parts(
-        config,
-        config_path,
-        db.clone(),
-        Arc::new(door.sink()),
-        health,
-        observers,
-    )?;
+    let parts = build::parts(launch, db.clone(), Arc::new(door.sink()), health, observers)?;
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
         let dispatcher = Dispatcher::new(OutboxRows(db.clone()), parts.pushers);
         let wake = parts.outbox_wake;
@@ -85,10 +78,9 @@ pub fn run(config: &Config, config_path: Option<PathBuf>) -> Result<bool> {
 
 /// Makes folders and templates; changes nothing that exists.
 pub fn prepare(config: &Config, database: &Path) -> Result<()> {
-    sandbox::init_gateway();
+    sandbox::init_gateway().context("cannot take care of commands")?;
     let home = config.state_dir.parent().unwrap_or(&config.state_dir);
-    config::release_templates(home, &config.workspace_dir)
-        .context("cannot write the templates")?;
+    config::release_templates(home, &config.workspace_dir).context("cannot write the templates")?;
     if let Some(folder) = database.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -203,7 +195,10 @@ impl Observer for TurnLog {
                 session,
                 state,
                 took,
-            } => log::info!("turn {turn} in {session}: {state} in {} ms", took.as_millis()),
+            } => log::info!(
+                "turn {turn} in {session}: {state} in {} ms",
+                took.as_millis()
+            ),
             Event::ModelCalled {
                 turn,
                 provider,

@@ -174,7 +174,10 @@ impl Apply<'_, '_> {
                 );
                 Ok(())
             }
-            InboundBody::List { archived } => self.list(caller, *archived),
+            InboundBody::List { archived } => {
+                self.list(caller, *archived);
+                Ok(())
+            }
             InboundBody::Load { session } => self.load(caller, session),
             InboundBody::Rename { session, title } => {
                 let Some(row) = self.target(caller, None, session.as_ref())? else {
@@ -387,18 +390,13 @@ impl Apply<'_, '_> {
         Ok(row)
     }
 
-    fn list(&mut self, caller: &Caller, archived: bool) -> Result<(), StorageError> {
+    fn list(&mut self, caller: &Caller, archived: bool) {
         let route = self.actor.clients.get(caller.client).route.clone();
-        let row = match self.target(caller, None, None)? {
-            Some(row) => row,
-            None => self.tx.current_dialog(&route, self.now)?,
-        };
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
-            session: row.session,
+            session: None,
             ask: Ask::List { route, archived },
         }));
-        Ok(())
     }
 
     fn load(&mut self, caller: &Caller, session: &SessionId) -> Result<(), StorageError> {
@@ -412,7 +410,7 @@ impl Apply<'_, '_> {
             .choose(&session.route(), row.key);
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
-            session: row.session,
+            session: Some(row.session),
             ask: Ask::Load { dialog: row.key },
         }));
         Ok(())

@@ -18,7 +18,8 @@ const MAX_DIALOGS: usize = 1_000;
 /// A question with its asker.
 pub(super) struct Query {
     pub(super) caller: Caller,
-    pub(super) session: SessionId,
+    /// The dialog the answer is about, if it is about one.
+    pub(super) session: Option<SessionId>,
     pub(super) ask: Ask,
 }
 
@@ -47,7 +48,7 @@ pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>) {
         sink.push(Outbound {
             client: query.caller.client,
             request_id: query.caller.request_id,
-            session: Some(query.session),
+            session: query.session,
             body,
         });
     }
@@ -132,7 +133,7 @@ pub(super) fn refuse(query: Query, sink: &dyn Sink) {
     sink.push(Outbound {
         client: query.caller.client,
         request_id: query.caller.request_id,
-        session: Some(query.session),
+        session: query.session,
         body: Body::Error {
             code: ErrorCode::QueueFull,
             message: wording::BUSY.to_owned(),

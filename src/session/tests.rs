@@ -15,9 +15,7 @@ use crate::bus::{
     Body, Caller, ClientId, Control, ErrorCode, Inbound, InboundBody, ItemState, Op, Outbound,
     SessionQueue, Wants, session_queue,
 };
-use crate::chat::{
-    Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage,
-};
+use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
 use crate::providers::{Delta, Dialect, ProviderError, Reply, Request};
 use crate::storage::{DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
@@ -80,7 +78,12 @@ impl Provider for Model {
     ) -> Result<Reply, ProviderError> {
         self.asked.lock().unwrap().push(request.messages.to_vec());
         let play = self.plays.lock().unwrap().pop_front();
-        let say = |text: &str| Ok(Self::reply(vec![Part::Text(text.to_owned())], StopReason::Complete));
+        let say = |text: &str| {
+            Ok(Self::reply(
+                vec![Part::Text(text.to_owned())],
+                StopReason::Complete,
+            ))
+        };
         match play {
             None => say("nothing more to say"),
             Some(Play::Say(text)) => {
@@ -191,8 +194,7 @@ impl Rig {
         self.model.plays.lock().unwrap().extend(plays);
         let (sink, out) = bounded(1_000);
         let (queue, inbox) = session_queue();
-        let workspace =
-            Workspace::open(self.dir.path(), WorkspaceOptions::default()).unwrap();
+        let workspace = Workspace::open(self.dir.path(), WorkspaceOptions::default()).unwrap();
         let deps = Deps {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
@@ -422,7 +424,10 @@ fn tools_run_and_their_rounds_are_limited() {
     let rounds = (0..3).map(|_| Play::Call(vec![count("same"), count("same")]));
     let rig = Rig::start(rounds.chain([Play::Say("that was it")]).collect());
     rig.say("1", "count");
-    assert_eq!(rig.answer("1"), "that was it\n\nStopped after 3 tool rounds.");
+    assert_eq!(
+        rig.answer("1"),
+        "that was it\n\nStopped after 3 tool rounds."
+    );
     assert_eq!(rig.runs.load(Ordering::SeqCst), 6);
     let request = rig.last_request();
     let ids: std::collections::HashSet<_> = request
@@ -449,8 +454,12 @@ fn stop_ends_the_turn_and_drops_what_waits() {
         })
         .collect();
     seen.sort_by(|a, b| a.0.cmp(&b.0));
-    assert!(matches!(&seen[0].1, Body::Error { code: ErrorCode::Stopped, message } if message == "Stopped."));
-    assert!(matches!(&seen[1].1, Body::Error { code: ErrorCode::Stopped, message } if message.contains("before it began")));
+    assert!(
+        matches!(&seen[0].1, Body::Error { code: ErrorCode::Stopped, message } if message == "Stopped.")
+    );
+    assert!(
+        matches!(&seen[1].1, Body::Error { code: ErrorCode::Stopped, message } if message.contains("before it began"))
+    );
     assert!(
         matches!(&seen[2].1, Body::Command { content, .. } if content == "Stopped the running turn.\nDropped 1 waiting message:\n- and then this")
     );

@@ -150,7 +150,7 @@ impl<'a> Turn<'a> {
         })
     }
 
-    fn run(mut self) {
+    fn run(self) {
         let own = self
             .loaded
             .history

@@ -32,6 +32,11 @@ pub struct Tx<'c> {
     pub(super) sql: &'c Connection,
 }
 
+/// Returns the version of the SQLite library in use.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 impl Db {
     /// Opens or creates the database; call with the instance lock held.
     ///

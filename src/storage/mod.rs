@@ -17,7 +17,7 @@ mod prompts;
 mod schema;
 mod turns;
 
-pub use db::{Db, Tx};
+pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;
 pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply};

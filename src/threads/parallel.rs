@@ -39,7 +39,7 @@ pub fn run_parallel<T: Send>(
             let started = std::thread::Builder::new()
                 .name(format!("{name}-{helper}"))
                 .stack_size(stack_bytes)
-                .spawn_scoped(scope, &work);
+                .spawn_scoped(scope, work);
             if let Err(error) = started {
                 log::warn!("running with fewer threads: {error}");
                 break;

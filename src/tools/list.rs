@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use super::Tool;
 use super::calculator::Calculator;
 use super::file_edit::FileEdit;
 use super::file_read::FileRead;
 use super::file_write::FileWrite;
 use super::seen::SeenFiles;
+use super::{Bash, Tool};
 
-/// Makes the built-in tools. Call once: the file tools of one list share what each dialog has read.
-pub fn builtin() -> Vec<Arc<dyn Tool>> {
+/// Makes the built-in tools; without `bash` there is no shell. Call once: the file tools of one list share what each dialog has read.
+pub fn builtin(bash: Option<Bash>) -> Vec<Arc<dyn Tool>> {
     let seen = Arc::new(SeenFiles::default());
-    vec![
+    let mut tools: Vec<Arc<dyn Tool>> = vec![
         Arc::new(Calculator),
         Arc::new(FileRead { seen: seen.clone() }),
         Arc::new(FileWrite { seen: seen.clone() }),
         Arc::new(FileEdit { seen }),
-    ]
+    ];
+    if let Some(bash) = bash {
+        tools.push(Arc::new(bash));
+    }
+    tools
 }

@@ -3,6 +3,7 @@
 //! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
+mod bash;
 mod binary;
 mod calculator;
 mod check;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use crate::chat::SessionId;
 use crate::threads::CancelToken;
 
+pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
 pub use list::builtin;
 pub use registry::Registry;

@@ -28,7 +28,7 @@ impl Bench {
             outer,
             cancel: CancelToken::new(),
             session: "cli_chat:local:test".parse().unwrap(),
-            tools: Registry::new(builtin()),
+            tools: Registry::new(builtin(None)),
         }
     }
 

@@ -27,8 +27,10 @@ pub(super) fn read(args: &SendArgs) -> Result<String, Failure> {
             read_stdin()?
         }
         None if args.files.is_empty() => {
-            return Err(Failure::new(exit::USAGE, "nothing to send: no message was given")
-                .hint("picobot send \"your question\", or pipe text into it"));
+            return Err(
+                Failure::new(exit::USAGE, "nothing to send: no message was given")
+                    .hint("picobot send \"your question\", or pipe text into it"),
+            );
         }
         None => String::new(),
     };
@@ -39,7 +41,10 @@ pub(super) fn read(args: &SendArgs) -> Result<String, Failure> {
         attach(&mut prompt, &path.display().to_string(), &read_file(path)?);
     }
     if prompt.trim().is_empty() {
-        return Err(Failure::new(exit::USAGE, "nothing to send: the message is empty"));
+        return Err(Failure::new(
+            exit::USAGE,
+            "nothing to send: the message is empty",
+        ));
     }
     if prompt.len() as u64 > MAX_BYTES {
         return Err(too_long("the message"));
@@ -87,7 +92,10 @@ fn text(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
 fn too_long(name: &str) -> Failure {
     Failure::new(
         exit::USAGE,
-        format!("{name} is too long: at most {} KiB can be sent", MAX_BYTES / 1024),
+        format!(
+            "{name} is too long: at most {} KiB can be sent",
+            MAX_BYTES / 1024
+        ),
     )
     .hint("put the text into a file of the workspace and ask about that file")
 }

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::SendArgs;
 use super::local::LocalLink;
 use super::remote::RemoteLink;
-use super::SendArgs;
 use crate::cli::exit::{self, Failure};
 use crate::cli::setup::say;
-use crate::config::Loaded;
-use crate::gateway;
+use crate::gateway::{self, Launch};
 use crate::storage::{InstanceLock, Kind, LockError, LockInfo};
 
 /// How often a held lock is looked at again.
@@ -36,12 +35,12 @@ pub(super) trait Link {
 
 /// Finds the gateway of this database, else takes the database itself.
 pub(super) fn open(
-    loaded: &Loaded,
+    launch: &Launch,
     args: &SendArgs,
     quiet: bool,
     deadline: Instant,
 ) -> Result<Box<dyn Link>, Failure> {
-    let config = &loaded.config;
+    let config = &launch.config;
     if let Some(url) = &args.gateway_url {
         return Ok(Box::new(RemoteLink::connect(url, &config.state_dir)?));
     }
@@ -62,9 +61,9 @@ pub(super) fn open(
     let mut told = quiet;
     loop {
         match InstanceLock::acquire(database, Kind::OneShot) {
-            Ok(lock) => return Ok(Box::new(LocalLink::start(loaded, lock)?)),
+            Ok(lock) => return Ok(Box::new(LocalLink::start(launch, lock)?)),
             Err(LockError::Held(holder)) => {
-                if let Some(link) = join_gateway(holder.as_ref(), loaded, args)? {
+                if let Some(link) = join_gateway(holder.as_ref(), launch, args)? {
                     return Ok(link);
                 }
                 if !told {
@@ -95,7 +94,7 @@ fn gateway_address(info: LockInfo) -> Option<String> {
 /// Uses the gateway that has taken the lock; `None` if the holder is another command or not ready yet.
 fn join_gateway(
     holder: Option<&LockInfo>,
-    loaded: &Loaded,
+    launch: &Launch,
     args: &SendArgs,
 ) -> Result<Option<Box<dyn Link>>, Failure> {
     let Some(info) = holder.filter(|info| info.kind == Kind::Gateway) else {
@@ -111,7 +110,7 @@ fn join_gateway(
     match gateway_address(info.clone()) {
         Some(url) => Ok(Some(Box::new(RemoteLink::connect(
             &url,
-            &loaded.config.state_dir,
+            &launch.config.state_dir,
         )?))),
         None => Ok(None),
     }

@@ -9,8 +9,7 @@ use signal_hook::iterator::Signals;
 
 use super::link::{Arrival, Link};
 use crate::cli::exit::Failure;
-use crate::config::Loaded;
-use crate::gateway::OneShot;
+use crate::gateway::{Launch, OneShot};
 use crate::storage::InstanceLock;
 use crate::threads;
 
@@ -24,9 +23,9 @@ pub(super) struct LocalLink {
 }
 
 impl LocalLink {
-    pub(super) fn start(loaded: &Loaded, lock: InstanceLock) -> Result<Self, Failure> {
+    pub(super) fn start(launch: &Launch, lock: InstanceLock) -> Result<Self, Failure> {
         let signals = forward_signals()?;
-        let stack = OneShot::start(&loaded.config, loaded.path.clone(), lock)?;
+        let stack = OneShot::start(launch, lock)?;
         Ok(Self {
             stack,
             ready: VecDeque::new(),

@@ -19,6 +19,7 @@ use clap::Args;
 use super::Global;
 use super::exit::Failure;
 use super::setup::{load_config, start_log};
+use crate::gateway::Launch;
 use crate::observability::LogFormat;
 
 /// Options of `send`.
@@ -67,7 +68,7 @@ pub(super) struct SendArgs {
     gateway_url: Option<String>,
 }
 
-pub(super) fn run(global: &Global, args: SendArgs) -> Result<(), Failure> {
+pub(super) fn run(global: &Global, umask: u32, args: SendArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let prompt = input::read(&args)?;
     let loaded = load_config(global)?;
@@ -79,7 +80,12 @@ pub(super) fn run(global: &Global, args: SendArgs) -> Result<(), Failure> {
     };
     start_log(level, LogFormat::Text, &loaded)?;
     let deadline = started + args.timeout;
-    let mut link = link::open(&loaded, &args, global.quiet, deadline)?;
+    let launch = Launch {
+        config: loaded.config,
+        config_path: loaded.path,
+        umask,
+    };
+    let mut link = link::open(&launch, &args, global.quiet, deadline)?;
     let ask = talk::Ask {
         prompt,
         session: args.session.clone(),
@@ -125,7 +131,17 @@ mod tests {
         assert_eq!(parse_duration("600"), Ok(Duration::from_secs(600)));
         assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
-        for bad in ["", "0", "8d", "1.5", "-1", "5x", "m", "99999999999999999999h", "五m"] {
+        for bad in [
+            "",
+            "0",
+            "8d",
+            "1.5",
+            "-1",
+            "5x",
+            "m",
+            "99999999999999999999h",
+            "五m",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -156,7 +156,9 @@ fn connect_tcp(uri: &Uri, url: &str) -> Result<TcpStream, Failure> {
                 let ready = stream
                     .set_read_timeout(Some(CONNECT_LIMIT))
                     .and_then(|()| stream.set_nodelay(true));
-                return ready.map(|()| stream).map_err(|error| unreachable(url, error));
+                return ready
+                    .map(|()| stream)
+                    .map_err(|error| unreachable(url, error));
             }
             Err(error) => last = Some(error),
         }
@@ -168,7 +170,7 @@ fn connect_tcp(uri: &Uri, url: &str) -> Result<TcpStream, Failure> {
 }
 
 fn bearer(state_dir: &Path) -> Result<Option<HeaderValue>, Failure> {
-    let token = door::load(&state_dir.join("gateway.token"))
+    let token = door::token::load(&state_dir.join("gateway.token"))
         .map_err(|error| Failure::new(exit::AUTH, error.to_string()))?;
     Ok(token.and_then(|token| {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok()?;
@@ -179,10 +181,11 @@ fn bearer(state_dir: &Path) -> Result<Option<HeaderValue>, Failure> {
 
 fn handshake_failure(url: &str, error: Error) -> Failure {
     match error {
-        Error::Http(response) if response.status() == 401 => {
-            Failure::new(exit::AUTH, format!("the gateway at {url} refused the token"))
-                .hint("use the gateway's own ~/.picobot/gateway.token")
-        }
+        Error::Http(response) if response.status() == 401 => Failure::new(
+            exit::AUTH,
+            format!("the gateway at {url} refused the token"),
+        )
+        .hint("use the gateway's own ~/.picobot/gateway.token"),
         Error::Http(response) => unreachable(url, format!("it answered {}", response.status())),
         error => unreachable(url, error),
     }

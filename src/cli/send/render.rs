@@ -108,11 +108,9 @@ impl Output {
         match body {
             ServerBody::AssistantDelta {
                 content, reasoning, ..
-            } if !reasoning => {
-                if self.mode == Mode::Stream {
-                    self.streamed.push_str(content);
-                    self.write(content)?;
-                }
+            } if !reasoning && self.mode == Mode::Stream => {
+                self.streamed.push_str(content);
+                self.write(content)?;
             }
             ServerBody::ToolStarted {
                 name, arguments, ..
@@ -137,7 +135,7 @@ impl Output {
             } => {
                 self.facts.session_id = Some(session_id.to_string());
                 self.facts.model = Some(model.to_string());
-                self.facts.usage = Some(usage.clone());
+                self.facts.usage = Some(*usage);
                 self.facts.stop_reason = stop_reason.as_ref().map(ToString::to_string);
             }
             ServerBody::AssistantResponse {
@@ -232,7 +230,7 @@ impl Output {
 
     fn usage_line(&self, took: Duration) -> String {
         let count = |tokens: Option<u64>| tokens.map_or("?".to_owned(), |n| n.to_string());
-        let usage = self.facts.usage.clone().unwrap_or_default();
+        let usage = self.facts.usage.unwrap_or_default();
         format!(
             "picobot: {} · {} tokens in, {} out · {:.1} s",
             self.facts.model.as_deref().unwrap_or("unknown model"),

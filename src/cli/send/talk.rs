@@ -209,7 +209,11 @@ fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, Failure> {
 
 fn signalled(signal: i32) -> Failure {
     let code = 128 + u8::try_from(signal).unwrap_or(2);
-    let word = if signal == SIGINT { "interrupted" } else { "terminated" };
+    let word = if signal == SIGINT {
+        "interrupted"
+    } else {
+        "terminated"
+    };
     Failure::new(code, word)
 }
 

@@ -375,7 +375,7 @@ fn request_chars(request: &Request<'_>) -> usize {
         .iter()
         .flat_map(|message| &message.parts)
         .map(|part| match part {
-            Part::Text(text) | Part::Context(text) => text.chars().count(),
+            Part::Text(text) | Part::Context(text) | Part::Note(text) => text.chars().count(),
             Part::ToolCall(call) => call.name.len() + call.arguments.chars().count(),
             Part::ToolResult(result) => result.content.chars().count(),
         });

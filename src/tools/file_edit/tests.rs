@@ -410,7 +410,7 @@ fn stopping_ends_a_read() {
 
 #[test]
 fn the_built_in_tools_are_what_models_expect() {
-    let tools = Registry::new(builtin());
+    let tools = Registry::new(builtin(None));
     let mut bytes = 0;
     for tool in tools.iter() {
         let name = tool.name();

@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::binary::binary_kind;
 use super::seen::SeenFiles;
+use super::words::{file_error, size_text};
 use super::workspace::{Folder, Found, WorkspaceFile};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, file_error, size_text};
+use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 
 /// Most bytes of text shown by one call.
 const MAX_BYTES: usize = 256 * 1024;

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::seen::{Knowledge, SeenFiles, hash};
+use super::words::{file_error, size_text};
 use super::workspace::{FileError, Target};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, file_error, size_text};
+use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 
 /// Writes whole files.
 pub(super) struct FileWrite {

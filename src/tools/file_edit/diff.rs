@@ -3,7 +3,7 @@
 //! Lines are compared by the greedy algorithm of E. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986),
 //! after common lines at both ends are set aside.
 
-use crate::tools::head;
+use crate::tools::words::head;
 
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 2;

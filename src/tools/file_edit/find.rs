@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::text::split;
-use crate::tools::head;
+use crate::tools::words::head;
 
 /// Average likeness of lines that counts as the same place.
 const FUZZY_AVERAGE: f64 = 0.9;

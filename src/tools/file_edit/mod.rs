@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::binary::binary_kind;
 use super::seen::{Knowledge, SeenFiles, hash};
+use super::words::file_error;
 use super::workspace::{FileError, Target};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, file_error};
+use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 use text::Text;
 
 /// Most edits of one call.

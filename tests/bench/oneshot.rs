@@ -12,19 +12,22 @@ use crate::peer::{Client, Gateway, Home};
 use crate::process;
 use crate::row::{Row, quantile};
 
+/// The flags of a `send` without a gateway. `--new` may take a title, so it does not come last.
+const ALONE: [&str; 2] = ["--new", "--local"];
+
 /// `send` without a gateway and through one.
 pub(crate) fn oneshot(setup: &Setup) -> Vec<Row> {
     let model = Model::start();
     let home = Home::new(&model, 64);
     let runs = setup.times(30, 10);
-    send(setup, &home, &["--local", "--new"]);
-    let mut alone = times(runs, || send(setup, &home, &["--local", "--new"]));
+    send(setup, &home, &ALONE);
+    let mut alone = times(runs, || send(setup, &home, &ALONE));
     let mut peaks: Vec<f64> = (0..setup.times(10, 5))
         .map(|_| send_peak_mb(setup, &home))
         .collect();
     let gateway = Gateway::start(setup, &home);
-    send(setup, &home, &via(&gateway, &["--new"]));
-    let mut through = times(runs, || send(setup, &home, &via(&gateway, &["--new"])));
+    send(setup, &home, &via(&gateway));
+    let mut through = times(runs, || send(setup, &home, &via(&gateway)));
     vec![
         Row::at_most(
             "one-shot without a gateway, median",
@@ -48,11 +51,9 @@ pub(crate) fn oneshot(setup: &Setup) -> Vec<Row> {
 }
 
 /// The flags that point `send` at this gateway, whose port is not the configured one.
-fn via<'a>(gateway: &Gateway, flags: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
+fn via(gateway: &Gateway) -> [String; 3] {
     let url = format!("ws://127.0.0.1:{}/ws", gateway.port());
-    let mut all = vec!["--gateway-url".into(), url.into()];
-    all.extend(flags.iter().map(|flag| (*flag).into()));
-    all
+    ["--new", "--gateway-url", &url].map(str::to_owned)
 }
 
 fn times(runs: usize, run: impl Fn()) -> Vec<f64> {
@@ -85,7 +86,8 @@ fn send(setup: &Setup, home: &Home, flags: &[impl AsRef<str>]) {
 fn send_peak_mb(setup: &Setup, home: &Home) -> f64 {
     let mut child = home
         .command(setup, "send")
-        .args(["--local", "--new", PLAIN])
+        .args(ALONE)
+        .arg(PLAIN)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -77,14 +77,10 @@ impl fmt::Display for Row {
             .ratio()
             .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
         let met = if self.met() { "yes" } else { "**no**" };
-        let unit = self.unit;
-        let value = number(self.value);
-        let goal = number(self.goal);
+        let value = self.with_unit(self.value);
+        let goal = self.with_unit(self.goal);
         let name = &self.name;
-        write!(
-            f,
-            "| {name} | {value} {unit} | {sign} {goal} {unit} | {ratio} | {met} |"
-        )
+        write!(f, "| {name} | {value} | {sign} {goal} | {ratio} | {met} |")
     }
 }
 

@@ -140,9 +140,9 @@ impl Live {
     /// Sends one prompt and returns the answer's text.
     pub(crate) fn ask(&self, prompt: &str) -> String {
         let reply = self.send(prompt);
-        let content = reply["content"]
+        let answer = reply["answer"]
             .as_str()
-            .unwrap_or_else(|| panic!("no content in {reply}"));
-        content.to_owned()
+            .unwrap_or_else(|| panic!("no answer in {reply}"));
+        answer.to_owned()
     }
 }

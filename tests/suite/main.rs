@@ -7,3 +7,4 @@ mod architecture;
 mod sdk;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
+mod turns;

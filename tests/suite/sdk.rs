@@ -53,7 +53,6 @@ fn judge(bodies: &[Value]) -> Option<(bool, String)> {
 
 /// Panics if the SDK's types refuse one of these request bodies.
 #[track_caller]
-#[allow(dead_code)] // For tests that record requests.
 pub(crate) fn assert_valid(bodies: &[Value]) {
     if let Some((valid, text)) = judge(bodies) {
         assert!(valid, "{text}");

@@ -87,11 +87,56 @@ const LISTS: [(&str, &str, &str); 14] = [
     ("square root", "平方根", "sqrt"),
 ];
 
-/// Names that may stand inside an expression.
-const NAMES: [&str; 34] = [
-    "abs", "acos", "asin", "atan", "avg", "cbrt", "ceil", "cos", "deg", "e", "exp", "fact",
-    "floor", "ln", "log", "log10", "log2", "max", "mean", "median", "min", "mod", "of", "pi",
-    "pow", "rad", "round", "sin", "sqrt", "stdev", "sum", "tan", "tau", "variance",
+/// Functions of the calculator that a question may use as they are.
+const FUNCTIONS: [&str; 48] = [
+    "abs",
+    "acos",
+    "asin",
+    "atan",
+    "atan2",
+    "average",
+    "avg",
+    "cbrt",
+    "ceil",
+    "comb",
+    "cos",
+    "cosh",
+    "count",
+    "deg",
+    "exp",
+    "factorial",
+    "floor",
+    "gcd",
+    "hypot",
+    "lcm",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "mod",
+    "mode",
+    "ncr",
+    "npr",
+    "percentile",
+    "pow",
+    "product",
+    "pstdev",
+    "pvariance",
+    "rad",
+    "range",
+    "round",
+    "sign",
+    "sin",
+    "sqrt",
+    "stdev",
+    "sum",
+    "tan",
+    "trunc",
+    "variance",
 ];
 
 /// Returns the expression for the calculator, or `None` if the phrase is no calculation.
@@ -180,17 +225,22 @@ fn is_expression(text: &str) -> bool {
                 taken = rest
                     .find(|c: char| !c.is_ascii_alphanumeric())
                     .unwrap_or(rest.len());
-                let name = &rest[..taken];
-                if !NAMES.contains(&name) {
-                    return false;
+                match &rest[..taken] {
+                    "e" | "pi" => {}
+                    "of" | "mod" => work = true,
+                    name if FUNCTIONS.contains(&name) && is_called(&rest[taken..]) => work = true,
+                    _ => return false,
                 }
-                work |= !matches!(name, "e" | "pi" | "tau");
             }
             _ => return false,
         }
         rest = &rest[taken..];
     }
     digits && work
+}
+
+fn is_called(rest: &str) -> bool {
+    rest.trim_start().starts_with('(')
 }
 
 #[cfg(test)]
@@ -219,6 +269,9 @@ mod tests {
             ("2 * pi", "2 * pi"),
             ("5!", "5!"),
             ("1/0", "1/0"),
+            ("17 mod 5", "17 mod 5"),
+            ("gcd(12, 18)", "gcd(12, 18)"),
+            ("hypot (3, 4)", "hypot (3, 4)"),
             ("2340 的 17.5% 是多少", "17.5% of 2340"),
             ("2340的百分之17.5是多少？", "17.5% of 2340"),
             ("计算 12×(3＋4)", "12×(3+4)"),
@@ -240,6 +293,8 @@ mod tests {
             "what is love?",
             "I have 2 apples + 3 pears",
             "C++ 17",
+            "count 3",
+            "range 1",
             "你好",
             "我有 3 个苹果",
             "今天的天气",

@@ -193,6 +193,8 @@ fn one_outcome(language: Language, task: &Task, result: &ToolResult) -> String {
 fn equation(expression: &str, content: &str) -> String {
     if content.contains('=') || content.contains('\n') {
         content.to_owned()
+    } else if content.starts_with('≈') {
+        format!("{expression} {content}")
     } else {
         format!("{expression} = {content}")
     }
@@ -233,6 +235,13 @@ mod tests {
         ] {
             assert_eq!(Language::of(text), language, "{text:?}");
         }
+    }
+
+    #[test]
+    fn equations_keep_the_kind_of_equality() {
+        assert_eq!(equation("2+2", "4"), "2+2 = 4");
+        assert_eq!(equation("sqrt(2)", "≈ 1.41"), "sqrt(2) ≈ 1.41");
+        assert_eq!(equation("x", "x = 2"), "x = 2");
     }
 
     #[test]

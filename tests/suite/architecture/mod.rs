@@ -94,7 +94,16 @@ fn is_listed(file: &Path) -> bool {
         lexer::tokens(&text)
             .windows(3)
             .any(|words| words[0].text == "mod" && words[1].text == name && words[2].text == ";")
-    })
+    }) || has_path_attribute(folder, file)
+}
+
+/// Tells whether a file beside this one lists it with `#[path = "…"]`.
+fn has_path_attribute(folder: &Path, file: &Path) -> bool {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let attribute = format!("#[path = \"{name}\"]");
+    rust_files(folder)
+        .iter()
+        .any(|other| fs::read_to_string(other).unwrap().contains(&attribute))
 }
 
 #[track_caller]

@@ -41,10 +41,18 @@ const ABOVE: [(&str, &[&str]); 16] = [
     ),
     ("mcp", &["tools", "bridge", "sandbox"]),
     ("agent", &["providers", "tools"]),
+    // It holds the agents' providers for the turns and words their failures for people; only `agent` calls them.
     (
         "session",
         &[
-            "bus", "storage", "memory", "skills", "tools", "mcp", "agent",
+            "bus",
+            "storage",
+            "memory",
+            "skills",
+            "tools",
+            "mcp",
+            "agent",
+            "providers",
         ],
     ),
     ("scheduler", &["bus", "storage"]),

@@ -10,9 +10,11 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::ChannelId;
-use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel};
+use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
-use crate::providers::{Demo, ModelSpec, Provider, ToolSpec};
+use crate::providers::{
+    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
+};
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Deps};
 use crate::storage::{Db, StorageError};
@@ -81,8 +83,11 @@ pub(super) fn parts(
 
 fn open_workspace(launch: &Launch) -> Result<Workspace> {
     let config = &launch.config;
+    let database = &config.gateway.session_db_path;
     let mut private = vec![
-        config.gateway.session_db_path.clone(),
+        database.clone(),
+        beside(database, "-wal"),
+        beside(database, "-shm"),
         config.state_dir.join("gateway.token"),
     ];
     private.extend(launch.config_path.clone());
@@ -147,7 +152,29 @@ fn agent(config: &Config) -> Result<Agent> {
 fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
     Ok(match config.kind {
         ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => bail!("later"),
+        ProviderKind::OpenAi => Arc::new(OpenAi::new(
+            OpenAiSettings {
+                extra_headers: config
+                    .extra_headers
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+                limits: Limits {
+                    connect: config.time_limits.connect,
+                    first_byte: config.time_limits.first_byte,
+                    idle: config.time_limits.idle,
+                    total: config.time_limits.total,
+                    ..Limits::default()
+                },
+                ..OpenAiSettings::new(
+                    name,
+                    config.base_url.as_str(),
+                    config.api_key.clone().unwrap_or_else(|| Secret::new("")),
+                )
+            },
+            Http::new(),
+            LearnedQuirks::new(),
+        )),
         ProviderKind::Anthropic => bail!(
             "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
         ),

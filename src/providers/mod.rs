@@ -3,8 +3,18 @@
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 
+mod breaker;
 mod demo;
 mod error;
+mod fault;
+mod feed;
+mod http;
+mod openai;
+mod quirks;
+mod retry;
+mod sse;
+#[cfg(test)]
+mod testing;
 
 use std::time::Duration;
 
@@ -13,6 +23,10 @@ use crate::threads::CancelToken;
 
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
+pub use feed::Pace;
+pub use http::{Http, Limits};
+pub use openai::{OpenAi, OpenAiSettings};
+pub use quirks::LearnedQuirks;
 
 /// Rules of a wire format that history must obey before it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +109,7 @@ pub trait Provider: Send + Sync {
 
     /// Runs one model call on this thread, passing pieces on as they come.
     ///
-    /// Retries what may be retried as long as nothing was passed on. Cancelling ends it within milliseconds with
+    /// Retries what may be retried as long as no text was passed on; reasoning may then come again. Cancelling ends it within milliseconds with
     /// [`ProviderError::Cancelled`]. If a stream breaks after text was passed on, the reply holds that text with
     /// [`StopReason::Truncated`] and without half-built calls.
     fn stream(

@@ -1,0 +1,310 @@
+//! The HTTP client all model services share: one agent, its connections reused, every wait limited and stoppable.
+//!
+//! Calls run and block on the turn that asks; `CancelToken::cancel` shuts the socket of the running call from any thread.
+//! TLS roots are loaded at the first https call. No redirects, no proxies, no compression, no retries (`retry`), and no
+//! knowledge of any wire format.
+
+mod resolve;
+mod transport;
+mod watch;
+
+use std::io::Read;
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Response};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
+use ureq::{Agent, Body, BodyReader};
+
+use crate::threads::CancelToken;
+
+pub(crate) use watch::Patience;
+use watch::{Exchange, Live};
+
+/// Per direction and connection; the client's default of 128 KiB is its largest cost under many calls at once.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// A burst of turns to one service keeps this many connections for the next burst.
+const IDLE_PER_HOST: usize = 8;
+/// Over all hosts.
+const IDLE_CONNECTIONS: usize = 16;
+/// Below the keep-alive time of the usual front servers, so that a reused connection is seldom dead.
+const IDLE_AGE: Duration = Duration::from_secs(30);
+/// Looking a name up is the same for every service.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long and how much one call to a model service may take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// TCP connect and TLS handshake together.
+    pub connect: Duration,
+    /// From the request to the response head, and from there to the first byte of the body.
+    pub first_byte: Duration,
+    /// Between two pieces of the body; comments and pings count as pieces.
+    pub idle: Duration,
+    /// Between two data events, comments and pings not counted.
+    pub data: Duration,
+    /// The whole exchange.
+    pub total: Duration,
+    /// From the last piece of an answer to its end mark, which some services leave out.
+    pub trailer: Duration,
+    /// From the end mark to the end of the body; when it is over the connection is not used again.
+    pub tail: Duration,
+    /// Size of the response body in bytes.
+    pub response_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(120),
+            idle: Duration::from_secs(90),
+            data: Duration::from_secs(10 * 60),
+            total: Duration::from_secs(30 * 60),
+            trailer: Duration::from_secs(5),
+            tail: Duration::from_millis(50),
+            response_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    fn of(&self, limit: Limit) -> Duration {
+        match limit {
+            Limit::Resolve => RESOLVE_LIMIT,
+            Limit::Connect => self.connect,
+            Limit::FirstByte => self.first_byte,
+            Limit::Idle => self.idle,
+            Limit::Data => self.data,
+            Limit::Total => self.total,
+        }
+    }
+}
+
+/// A limit that was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit {
+    Resolve,
+    Connect,
+    FirstByte,
+    Idle,
+    Data,
+    Total,
+}
+
+/// Why an exchange failed below the level of HTTP status codes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum HttpError {
+    /// The turn was stopped.
+    Cancelled,
+    /// A limit was reached.
+    Timeout(Limit, Duration),
+    /// No connection, or it broke.
+    Network {
+        detail: String,
+        /// The connection came from the pool and may have been closed by the server meanwhile.
+        reused: bool,
+    },
+    /// The address or a header cannot be sent.
+    Invalid(String),
+    /// The body is longer than the limit.
+    TooLarge,
+}
+
+/// A request with a JSON body.
+pub(crate) struct Post<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
+}
+
+/// The shared client; clones share the connections.
+#[derive(Clone)]
+pub struct Http {
+    agent: Agent,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Http {
+    /// Makes a client. Cheap: nothing is resolved, connected or loaded yet.
+    pub fn new() -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("picobot/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_PER_HOST)
+            .max_idle_age(IDLE_AGE)
+            .build();
+        let connector =
+            ().chain(transport::AbortTcp::default())
+                .chain(RustlsConnector::default())
+                .chain(transport::Connected);
+        Self {
+            agent: Agent::with_parts(config, connector, resolve::Addresses::new(RESOLVE_LIMIT)),
+        }
+    }
+
+    /// Sends a request and waits for the response head.
+    pub(crate) fn post(
+        &self,
+        post: &Post<'_>,
+        limits: &Limits,
+        cancel: &CancelToken,
+        patience: &mut dyn Patience,
+    ) -> Result<Answer, HttpError> {
+        let mut exchange = Exchange::new(limits, cancel);
+        let mut request = self
+            .agent
+            .post(post.url)
+            .header("content-type", "application/json");
+        for (name, value) in post.headers {
+            request = request.header(*name, *value);
+        }
+        let mut live = Live {
+            exchange: &mut exchange,
+            patience,
+        };
+        let sent = watch::lend(&mut live, || request.send(post.body));
+        match sent {
+            Ok(response) => {
+                exchange.head_received();
+                Ok(Answer::new(response, exchange, limits.response_bytes))
+            }
+            Err(error) => Err(explain(error, &exchange)),
+        }
+    }
+}
+
+/// Decides what a client error means; the exchange knows better than the error's text.
+fn explain(error: ureq::Error, exchange: &Exchange) -> HttpError {
+    if exchange.cancelled() {
+        return HttpError::Cancelled;
+    }
+    if let Some((limit, length)) = exchange.tripped() {
+        return HttpError::Timeout(limit, length);
+    }
+    let network = |detail: String| HttpError::Network {
+        detail,
+        reused: !exchange.fresh_connection(),
+    };
+    match error {
+        ureq::Error::Timeout(_) => HttpError::Timeout(Limit::Resolve, RESOLVE_LIMIT),
+        ureq::Error::BadUri(text) => HttpError::Invalid(format!("bad address: {text}")),
+        ureq::Error::Http(_) => {
+            HttpError::Invalid("the address or a header cannot be sent as it is".to_owned())
+        }
+        // A name that cannot be found has nothing to do with an old connection.
+        ureq::Error::HostNotFound => HttpError::Network {
+            detail: "host not found".to_owned(),
+            reused: false,
+        },
+        ureq::Error::Io(error) => network(error.to_string()),
+        other => network(other.to_string()),
+    }
+}
+
+/// A response whose body is still to be read.
+pub(crate) struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: BodyReader<'static>,
+    exchange: Exchange,
+    left: usize,
+}
+
+impl Answer {
+    fn new(response: Response<Body>, exchange: Exchange, left: usize) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.into_with_config().limit(u64::MAX).reader(),
+            exchange,
+            left,
+        }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns a header's value if it is there and plain text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Reads what is there, waiting for at least one byte; 0 is the end of the body.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        patience: &mut dyn Patience,
+    ) -> Result<usize, HttpError> {
+        let mut live = Live {
+            exchange: &mut self.exchange,
+            patience,
+        };
+        let body = &mut self.body;
+        let read = watch::lend(&mut live, || body.read(buffer));
+        if self.exchange.cancelled() {
+            return Err(HttpError::Cancelled);
+        }
+        let count = read.map_err(|error| explain(error.into(), &self.exchange))?;
+        if count > self.left {
+            return Err(HttpError::TooLarge);
+        }
+        self.left -= count;
+        self.exchange.body_received();
+        Ok(count)
+    }
+
+    /// Notes that a data event arrived, so that the limit for data starts anew.
+    pub(crate) fn data_received(&mut self) {
+        self.exchange.data_received();
+    }
+
+    /// Notes that only the end mark is missing, so that a service that never sends it does not hold the turn.
+    pub(crate) fn answer_received(&mut self) {
+        self.exchange.trailer();
+    }
+
+    /// Reads the start of an error body, at most `cap` bytes; what breaks the reading is not an error here.
+    pub(crate) fn read_start(
+        &mut self,
+        cap: usize,
+        patience: &mut dyn Patience,
+    ) -> Result<Vec<u8>, HttpError> {
+        let mut bytes = vec![0; cap];
+        let mut filled = 0;
+        while filled < cap {
+            match self.read(&mut bytes[filled..], patience) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(HttpError::Cancelled) => return Err(HttpError::Cancelled),
+                Err(_) => break,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Ends the exchange after a complete answer: if the body ends soon, its connection serves the next call.
+    pub(crate) fn finish(mut self, patience: &mut dyn Patience) {
+        self.exchange.tail();
+        let mut rest = [0; 64];
+        // Anything but the end of the body drops the connection together with `self`.
+        let _ = self.read(&mut rest, patience);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,348 @@
+//! The request body of chat completions: fields, messages and tools, in a fixed order.
+//!
+//! Pure; runs on the turn that asks. Field rules: public API reference of OpenAI and of the compatible vendors. What a
+//! service or model wants differently comes from `quirks`. Histories arrive legal; nothing is repaired here but texts
+//! and names that no service takes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::super::Request;
+use super::super::quirks::{Echo, Quirks, TokenField};
+use crate::chat::{Message, Native, Part, Role, ToolCall};
+
+/// Stands for a text that would be empty; several services refuse empty ones.
+const NO_TEXT: &str = "(no text)";
+/// The same for a tool's result.
+const NO_OUTPUT: &str = "(no output)";
+/// Stands for a call's name of which nothing is left.
+pub(super) const NO_NAME: &str = "unknown";
+/// Longest function name.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Writes the body of one request.
+pub(super) fn encode(
+    request: &Request<'_>,
+    quirks: &Quirks,
+    provider: &str,
+    stream: bool,
+) -> Vec<u8> {
+    let body = Body {
+        request,
+        quirks,
+        provider,
+        stream,
+    };
+    serde_json::to_vec(&body).expect("a request holds nothing that JSON cannot express")
+}
+
+struct Body<'a> {
+    request: &'a Request<'a>,
+    quirks: &'a Quirks,
+    provider: &'a str,
+    stream: bool,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (model, tools) = (self.request.model, self.request.tools);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", &model.model_id)?;
+        map.serialize_entry("messages", &self.lines())?;
+        if !tools.is_empty() {
+            let tools: Vec<ToolLine<'_>> = tools.iter().map(ToolLine::from).collect();
+            map.serialize_entry("tools", &tools)?;
+            if self.quirks.effort_none {
+                map.serialize_entry("reasoning_effort", "none")?;
+            }
+        }
+        map.serialize_entry("stream", &self.stream)?;
+        if self.stream && self.quirks.stream_options {
+            let options = StreamOptions {
+                include_usage: true,
+            };
+            map.serialize_entry("stream_options", &options)?;
+        }
+        if let Some(limit) = model.max_tokens {
+            let limit = self.quirks.token_cap.map_or(limit, |cap| limit.min(cap));
+            map.serialize_entry(self.token_field(), &limit)?;
+        }
+        let temperature = model.temperature.filter(|t| t.is_finite());
+        if let Some(temperature) = temperature.filter(|_| self.quirks.temperature) {
+            map.serialize_entry("temperature", &temperature)?;
+        }
+        map.end()
+    }
+}
+
+impl<'a> Body<'a> {
+    fn token_field(&self) -> &'static str {
+        match self.quirks.token_field {
+            TokenField::MaxTokens => "max_tokens",
+            TokenField::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    fn lines(&self) -> Vec<Line<'a>> {
+        let mut lines = Vec::with_capacity(self.request.messages.len() + 1);
+        if !self.request.system.trim().is_empty() {
+            lines.push(Line::text("system", Cow::Borrowed(self.request.system)));
+        }
+        for message in self.request.messages {
+            match message.role {
+                Role::User => lines.push(Line::text("user", user_text(message))),
+                Role::Assistant => lines.push(self.assistant(message)),
+                Role::Tool => lines.extend(message.tool_results().map(|result| Line {
+                    tool_call_id: Some(&result.call_id),
+                    ..Line::text("tool", or_else(Cow::Borrowed(&result.content), NO_OUTPUT))
+                })),
+            }
+        }
+        lines
+    }
+
+    fn assistant(&self, message: &'a Message) -> Line<'a> {
+        let native = self.native(message);
+        let calls: Vec<CallLine<'a>> = message
+            .tool_calls()
+            .map(|call| CallLine::new(call, &native))
+            .collect();
+        let text = assistant_text(message);
+        let content = match (text.trim().is_empty(), calls.is_empty()) {
+            (false, _) => Some(text),
+            (true, true) => Some(Cow::Borrowed(NO_TEXT)),
+            // With calls the field is left out: some services refuse null here, others the empty text.
+            (true, false) => None,
+        };
+        let mut line = Line {
+            content,
+            ..Line::empty("assistant")
+        };
+        if !calls.is_empty() {
+            self.echo_reasoning(&mut line, &native);
+        }
+        line.tool_calls = calls;
+        line
+    }
+
+    /// The adapter's own data of a message, if this provider and model family made it.
+    fn native(&self, message: &'a Message) -> NativeData<'a> {
+        message
+            .native
+            .as_ref()
+            .filter(|native| self.is_ours(native))
+            .and_then(|native| serde_json::from_str(&native.data).ok())
+            .unwrap_or_default()
+    }
+
+    fn is_ours(&self, native: &Native) -> bool {
+        native.provider == self.provider
+            && family(&native.model) == family(&self.request.model.model_id)
+    }
+
+    fn echo_reasoning(&self, line: &mut Line<'a>, native: &NativeData<'a>) {
+        if self.quirks.echo == Echo::Never {
+            return;
+        }
+        line.reasoning_content = native.reasoning_content;
+        line.reasoning = native.reasoning;
+        line.reasoning_details = native.reasoning_details;
+        if self.quirks.echo == Echo::Required && line.reasoning_content.is_none() {
+            line.reasoning_content = serde_json::from_str(r#""""#).ok();
+        }
+    }
+}
+
+/// What a message's native form holds.
+#[derive(Default, serde::Deserialize)]
+struct NativeData<'a> {
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_details: Option<&'a RawValue>,
+    /// Opaque data of calls, by call id (thought signatures of Gemini's compatible endpoint).
+    #[serde(borrow, default)]
+    extra_content: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+#[derive(serde::Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_details: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn empty(role: &'static str) -> Self {
+        Self {
+            role,
+            content: None,
+            reasoning_content: None,
+            reasoning: None,
+            reasoning_details: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+
+    fn text(role: &'static str, text: Cow<'a, str>) -> Self {
+        Self {
+            content: Some(text),
+            ..Self::empty(role)
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct CallLine<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: FunctionLine<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a RawValue>,
+}
+
+#[derive(serde::Serialize)]
+struct FunctionLine<'a> {
+    name: Cow<'a, str>,
+    arguments: &'a str,
+}
+
+impl<'a> CallLine<'a> {
+    fn new(call: &'a ToolCall, native: &NativeData<'a>) -> Self {
+        Self {
+            id: &call.id,
+            r#type: "function",
+            function: FunctionLine {
+                name: legal_name(&call.name),
+                arguments: if is_object(&call.arguments) {
+                    &call.arguments
+                } else {
+                    "{}"
+                },
+            },
+            extra_content: native.extra_content.get(call.id.as_str()).copied(),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct ToolLine<'a> {
+    r#type: &'static str,
+    function: ToolFunction<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct ToolFunction<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+}
+
+impl<'a> From<&'a super::super::ToolSpec> for ToolLine<'a> {
+    fn from(tool: &'a super::super::ToolSpec) -> Self {
+        Self {
+            r#type: "function",
+            function: ToolFunction {
+                name: &tool.name,
+                description: &tool.description,
+                parameters: &tool.parameters,
+            },
+        }
+    }
+}
+
+/// Joins what the person said and the context blocks by blank lines, in their order.
+fn user_text(message: &Message) -> Cow<'_, str> {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) | Part::Context(text) => Some(text.as_str()),
+        _ => None,
+    });
+    or_else(
+        join(texts.filter(|text| !text.trim().is_empty()), "\n\n"),
+        NO_TEXT,
+    )
+}
+
+fn assistant_text(message: &Message) -> Cow<'_, str> {
+    let texts = message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    join(texts, "")
+}
+
+/// Joins texts; a single one is borrowed.
+fn join<'a>(mut texts: impl Iterator<Item = &'a str>, between: &str) -> Cow<'a, str> {
+    let mut joined = Cow::Borrowed(texts.next().unwrap_or_default());
+    for text in texts {
+        let joined = joined.to_mut();
+        joined.push_str(between);
+        joined.push_str(text);
+    }
+    joined
+}
+
+fn or_else<'a>(text: Cow<'a, str>, placeholder: &'static str) -> Cow<'a, str> {
+    if text.trim().is_empty() {
+        Cow::Borrowed(placeholder)
+    } else {
+        text
+    }
+}
+
+/// Whether a text is one complete JSON object.
+pub(super) fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// Makes a name that every service takes back: `^[a-zA-Z0-9_-]{1,64}$`.
+fn legal_name(name: &str) -> Cow<'_, str> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() {
+        return Cow::Borrowed(NO_NAME);
+    }
+    if name.len() <= MAX_NAME_BYTES && name.chars().all(legal) {
+        return Cow::Borrowed(name);
+    }
+    let legal_or_underscore = |c: char| if legal(c) { c } else { '_' };
+    name.chars()
+        .take(MAX_NAME_BYTES)
+        .map(legal_or_underscore)
+        .collect::<String>()
+        .into()
+}
+
+/// The family of a model id: the vendor's path and the letters the name begins with, as `deepseek` in `deepseek-v4`.
+fn family(model: &str) -> &str {
+    let name_at = model.rfind('/').map_or(0, |slash| slash + 1);
+    let letters = model[name_at..]
+        .find(|c: char| !c.is_ascii_alphabetic())
+        .unwrap_or(model.len() - name_at);
+    &model[..name_at + letters]
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,5 +5,6 @@ pub mod chat;
 pub mod config;
 pub mod observability;
 pub mod providers;
+pub mod sandbox;
 pub mod threads;
 pub mod tools;

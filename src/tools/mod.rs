@@ -3,6 +3,7 @@
 //! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
+mod bash;
 mod registry;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::chat::SessionId;
 use crate::threads::CancelToken;
 
+pub use bash::{Bash, BashSettings};
 pub use registry::{Registry, typed_schema};
 
 /// What running a call again would do; decides about journaling and parallel runs.

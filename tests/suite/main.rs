@@ -1,0 +1,3 @@
+//! Offline tests that drive the real `picobot` binary.
+
+mod sandbox;

@@ -1,0 +1,100 @@
+//! Confines the calling thread, and with it whatever it starts: no_new_privs, Landlock, seccomp. None can be undone.
+//!
+//! Runs on the supervisor's launching thread. What a missing protection means is decided by the instruction: refuse, or
+//! go on and report.
+
+use std::error::Error;
+use std::ffi::OsString;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus,
+    Scope, path_beneath_rules,
+};
+
+use super::protocol::{Confine, Protection};
+use super::seccomp;
+
+/// The newest version whose rights are asked for; older kernels give what they have.
+const ABI_WANTED: ABI = ABI::V7;
+
+/// The first version that shuts off signals and abstract sockets.
+const ABI_SCOPES: u32 = 6;
+
+/// Programs, libraries and their settings; `/nix` is where NixOS keeps them. Missing ones are skipped.
+const SYSTEM: [&str; 10] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
+];
+
+const DEVICES: [&str; 5] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+/// Confines the calling thread; an error names the protection that is missing although it is required.
+pub(super) fn apply(confine: &Confine) -> Result<Protection, String> {
+    // Landlock and seccomp set it too; where both are missing it is still worth having.
+    rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs: {e}"))?;
+    let mut protection = Protection::default();
+    match restrict_files(confine) {
+        Ok(abi) => {
+            protection.landlock_abi = abi;
+            protection.scoped = abi >= ABI_SCOPES;
+        }
+        Err(error) if confine.required => return Err(format!("Landlock: {error}")),
+        Err(_) => {}
+    }
+    match seccomp::apply(confine.network) {
+        Ok(()) => {
+            protection.seccomp = true;
+            protection.network_off = !confine.network;
+        }
+        Err(error) if confine.required => return Err(format!("seccomp: {error}")),
+        Err(_) => {}
+    }
+    Ok(protection)
+}
+
+/// Applies the Landlock rules and returns the version in force.
+fn restrict_files(confine: &Confine) -> Result<u32, Box<dyn Error>> {
+    let mut wanted = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI_WANTED))?
+        .scope(Scope::from_all(ABI_WANTED))?;
+    if !confine.network {
+        wanted = wanted.handle_access(AccessNet::from_all(ABI_WANTED))?;
+    }
+    let status = allow(wanted.create()?, confine)?.restrict_self()?;
+    match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, _) => Err("not available in this kernel".into()),
+        (_, LandlockStatus::Available { effective_abi, .. }) => {
+            Ok(effective_abi.min(ABI_WANTED) as u32)
+        }
+        _ => Err("not available in this kernel".into()),
+    }
+}
+
+fn allow(rules: RulesetCreated, confine: &Confine) -> Result<RulesetCreated, Box<dyn Error>> {
+    let read = AccessFs::from_read(ABI_WANTED);
+    let device: BitFlags<AccessFs> =
+        AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
+    let rules = rules
+        .add_rules(path_beneath_rules(SYSTEM, read))?
+        .add_rules(path_beneath_rules(["/proc"], read & !AccessFs::Execute))?
+        .add_rules(path_beneath_rules(DEVICES, device))?
+        .add_rules(path_beneath_rules(name_resolution(confine), read))?
+        .add_rules(path_beneath_rules(&confine.read, read))?;
+    // Unlike the others these must exist: a command that cannot write to its workspace is of no use.
+    confine.write.iter().try_fold(rules, |rules, folder| {
+        let rule = PathBeneath::new(PathFd::new(folder)?, AccessFs::from_all(ABI_WANTED));
+        Ok(rules.add_rule(rule)?)
+    })
+}
+
+/// With network on: the file that resolv.conf points to, which is usually under /run.
+fn name_resolution(confine: &Confine) -> Option<OsString> {
+    confine.network.then(|| "/etc/resolv.conf".into())
+}

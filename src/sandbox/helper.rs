@@ -1,0 +1,309 @@
+//! The supervisor: `picobot --sandbox-exec`, one process per call, alive as long as anything the call started.
+//!
+//! Runs on the process's main thread, plus one short-lived thread `launch` that confines itself and starts the command.
+//! Being the subreaper of all it started, it is told of every death, and no double fork leads away from it. It ends the
+//! call when the command exits, at the deadline, or when the lifeline (its standard input) ends; then it kills what is
+//! left, reports and exits. It owns all children of its process, so it may reap any.
+//!
+//! Not here: output. The command writes straight into the gateway's pipe, which is this process's standard error.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{
+    DumpableBehavior, Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper,
+    set_dumpable_behavior, setpriority_process, setsid,
+};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use super::processes::{Hunt, descendants, hunt};
+use super::protocol::{End, Instruction, Protection, Report};
+use super::{confine, limits, wait};
+
+/// How long processes that outlive the command get to end by themselves: a `>(filter)` is often a little later.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How long the killing may take before survivors are reported.
+const HUNT_BUDGET: Duration = Duration::from_millis(1200);
+
+/// How long to wait for deaths within the hunt.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// How many processes a command may have where the kernel does not limit it, and how often that is checked.
+const MAX_PROCESSES: usize = 512;
+const COUNT_EVERY: Duration = Duration::from_millis(100);
+
+/// Commands yield to their supervisor and to the gateway.
+const NICENESS: i32 = 5;
+
+const LAUNCH_STACK_BYTES: usize = 512 * 1024;
+const MAX_INSTRUCTION_BYTES: usize = 16 * 1024 * 1024;
+
+/// Supervises one command as told on standard input, reports on standard output and returns the exit code.
+///
+/// For `main`, before anything else of the program: it must be alone in its process. Exit code 0 means that a report was
+/// given, 64 that nobody was there to give an instruction or take the report.
+pub fn helper_main() -> i32 {
+    let Ok(report) = supervise() else { return 64 };
+    let Ok(mut line) = serde_json::to_vec(&report) else {
+        return 64;
+    };
+    line.push(b'\n');
+    match io::stdout()
+        .write_all(&line)
+        .and_then(|()| io::stdout().flush())
+    {
+        Ok(()) => 0,
+        Err(_) => 64,
+    }
+}
+
+fn supervise() -> io::Result<Report> {
+    // Fails only for a group's leader, which is apart from the gateway's terminal signals already.
+    let _ = setsid();
+    set_child_subreaper(Some(getpid()))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let mut supervisor = Supervisor::new()?;
+    let instruction = read_instruction()?;
+    let deadline = Instant::now() + Duration::from_millis(instruction.deadline_ms);
+    let (main, protection) = match launch(instruction)? {
+        Ok(started) => started,
+        Err(refusal) => return Ok(refusal),
+    };
+    let end = supervisor.watch(main, deadline);
+    if matches!(end, Ok(End::Exited(_) | End::Signalled(_))) {
+        supervisor.grace();
+    }
+    let Hunt { killed, survivors } = supervisor.kill_all();
+    Ok(Report::Ended {
+        end: end?,
+        killed,
+        survivors,
+        protection,
+    })
+}
+
+/// Reads the instruction: one line. The rest of standard input is the lifeline.
+fn read_instruction() -> io::Result<Instruction> {
+    let mut line = Vec::new();
+    let mut buffer = [0; 64 * 1024];
+    while line.last() != Some(&b'\n') {
+        // Unbuffered: what follows the line must stay in the pipe.
+        let n = rustix::io::read(io::stdin().as_fd(), &mut buffer)?;
+        if n == 0 || line.len() > MAX_INSTRUCTION_BYTES {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        line.extend_from_slice(&buffer[..n]);
+    }
+    Ok(serde_json::from_slice(&line)?)
+}
+
+type Launched = Result<(Pid, Protection), Report>;
+
+/// Starts the command from a thread that confines itself first; the thread ends, the confinement lives on in the
+/// command.
+fn launch(instruction: Instruction) -> io::Result<Launched> {
+    let (answer, launched) = crossbeam_channel::bounded(1);
+    let _thread = crate::threads::spawn("launch", LAUNCH_STACK_BYTES, move || {
+        let _ = answer.send(confine_and_start(&instruction));
+    })?;
+    // A dropped sender is a panic of the thread.
+    launched.recv().map_err(io::Error::other)
+}
+
+fn confine_and_start(instruction: &Instruction) -> Launched {
+    let not_started = |error: io::Error| Report::NotStarted(error.to_string());
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(instruction.umask));
+    // Of this thread and what it starts; failing is no reason not to run.
+    let _ = setpriority_process(None, NICENESS);
+    limits::apply().map_err(not_started)?;
+    let protection = match &instruction.confine {
+        Some(confine) => confine::apply(confine).map_err(Report::Unprotected)?,
+        None => Protection::default(),
+    };
+    let pid = start(instruction).map_err(|error| not_started(explain(error, instruction)))?;
+    Ok((pid, protection))
+}
+
+fn start(instruction: &Instruction) -> io::Result<Pid> {
+    let [program, arguments @ ..] = instruction.argv.as_slice() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let output = || io::stderr().as_fd().try_clone_to_owned().map(Stdio::from);
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(instruction.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&instruction.cwd)
+        .stdin(Stdio::null())
+        .stdout(output()?)
+        .stderr(output()?)
+        .process_group(0)
+        .spawn()?;
+    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Says whether the folder or the program is at fault, which the plain error does not.
+fn explain(error: io::Error, instruction: &Instruction) -> io::Error {
+    let subject = |path: Option<&OsString>| {
+        path.map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    match std::fs::read_dir(&instruction.cwd) {
+        Err(folder) => io::Error::other(format!("{}: {folder}", subject(Some(&instruction.cwd)))),
+        Ok(_) => io::Error::other(format!("{}: {error}", subject(instruction.argv.first()))),
+    }
+}
+
+/// What the main thread waits for, and what it knows of its children.
+struct Supervisor {
+    /// Written to by the signal handlers.
+    wake: UnixStream,
+    /// Set by a signal that asks to end.
+    terminated: Arc<AtomicBool>,
+    main: Option<Pid>,
+    main_status: Option<WaitStatus>,
+    /// Whether the last reaping found no child at all: as subreaper, then there is no descendant either.
+    childless: bool,
+}
+
+impl Supervisor {
+    fn new() -> io::Result<Self> {
+        let (wake, waker) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let terminated = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            signal_hook::flag::register(signal, terminated.clone())?;
+        }
+        for signal in [SIGCHLD, SIGTERM, SIGINT, SIGHUP] {
+            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(Self {
+            wake,
+            terminated,
+            main: None,
+            main_status: None,
+            childless: false,
+        })
+    }
+
+    /// Waits until the command exits or the call must end.
+    fn watch(&mut self, main: Pid, deadline: Instant) -> io::Result<End> {
+        self.main = Some(main);
+        let mut next_count = limits::counts_by_itself().then(|| Instant::now() + COUNT_EVERY);
+        loop {
+            self.reap();
+            if let Some(status) = self.main_status {
+                return Ok(end_of(status));
+            }
+            let now = Instant::now();
+            if self.terminated.load(Ordering::Acquire) {
+                return Ok(End::Cancelled);
+            }
+            if now >= deadline {
+                return Ok(End::Deadline);
+            }
+            if next_count.is_some_and(|at| now >= at) {
+                if descendants(getpid().as_raw_pid()).len() > MAX_PROCESSES {
+                    return Ok(End::TooManyProcesses);
+                }
+                next_count = Some(Instant::now() + COUNT_EVERY);
+            }
+            let wake_at = next_count.map_or(deadline, |at| at.min(deadline));
+            let pause = wake_at.saturating_duration_since(now);
+            if matches!(self.wait(pause)?, Wake::Lifeline) {
+                return Ok(End::Cancelled);
+            }
+        }
+    }
+
+    /// Gives what outlives the command a moment to end by itself.
+    fn grace(&mut self) {
+        let end = Instant::now() + GRACE;
+        loop {
+            self.reap();
+            let left = end.saturating_duration_since(Instant::now());
+            if self.childless || left.is_zero() || !matches!(self.wait(left), Ok(Wake::Other)) {
+                return;
+            }
+        }
+    }
+
+    fn kill_all(&mut self) -> Hunt {
+        self.reap();
+        if self.childless {
+            return Hunt::default();
+        }
+        let hunted = hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
+            wait::for_input(&self.wake, SETTLE);
+            self.drain();
+            self.reap();
+            self.childless
+        });
+        Hunt {
+            // A child that is left although no process can be seen: /proc is hidden from us.
+            survivors: hunted.survivors.max(usize::from(!self.childless)),
+            ..hunted
+        }
+    }
+
+    /// Waits for a death, the lifeline's end or the time.
+    fn wait(&mut self, pause: Duration) -> io::Result<Wake> {
+        let stdin = io::stdin();
+        let mut fds = [
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(&self.wake, PollFlags::IN),
+        ];
+        wait::poll_for(&mut fds, pause)?;
+        // Nothing is ever sent after the instruction, so anything to read there is the end.
+        let lifeline = !fds[0].revents().is_empty();
+        self.drain();
+        Ok(if lifeline {
+            Wake::Lifeline
+        } else {
+            Wake::Other
+        })
+    }
+
+    fn drain(&mut self) {
+        let mut buffer = [0; 256];
+        while self.wake.read(&mut buffer).is_ok_and(|n| n == buffer.len()) {}
+    }
+
+    fn reap(&mut self) {
+        self.childless = loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if Some(pid) == self.main => {
+                    self.main_status = Some(status);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        };
+    }
+}
+
+enum Wake {
+    /// The gateway is gone or wants the call to end.
+    Lifeline,
+    /// A signal or the time.
+    Other,
+}
+
+fn end_of(status: WaitStatus) -> End {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => End::Exited(code),
+        (None, Some(signal)) => End::Signalled(signal),
+        // Neither can be: stops and continues are not asked for.
+        (None, None) => End::Exited(status.as_raw()),
+    }
+}

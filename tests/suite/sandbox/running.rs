@@ -6,7 +6,7 @@ use std::time::Duration;
 use picobot::chat::SessionId;
 use picobot::sandbox::{End, SandboxError};
 use picobot::threads::CancelToken;
-use picobot::tools::{Bash, BashSettings, Tool, ToolCtx, ToolError};
+use picobot::tools::{Bash, BashSettings, Tool, ToolCtx, ToolError, Workspace, WorkspaceOptions};
 
 use super::{CEILING, Ground, has};
 
@@ -271,7 +271,7 @@ fn calls_run_beside_each_other() {
 #[test]
 fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let ground = Ground::new();
-    let workspace = ground.workspace.clone();
+    let workspace = Workspace::open(&ground.workspace, WorkspaceOptions::default()).unwrap();
     let tool = Bash::new(BashSettings {
         sandbox: Arc::new(ground.sandbox),
     });

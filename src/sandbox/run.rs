@@ -129,12 +129,15 @@ impl Sandbox {
         if self.policy.level == Level::Off {
             return Err(SandboxError::Off);
         }
+        let mut kept = Kept::new(call.output_cap);
+        if cancel.is_cancelled() {
+            return Ok(cancelled(kept));
+        }
         let scratch = self.scratch()?;
         let instruction = self.instruction(call, &scratch);
         let mut line = serde_json::to_vec(&instruction)
             .map_err(|error| SandboxError::NotStarted(error.to_string()))?;
         line.push(b'\n');
-        let mut kept = Kept::new(call.output_cap);
         let report = Supervised::start(&self.policy.helper, HELPER_ARGUMENT, line)
             .map_err(SandboxError::Supervisor)?
             .finish(call.deadline, cancel, &mut |bytes| {
@@ -157,14 +160,7 @@ impl Sandbox {
             }),
             Some(Report::Unprotected(missing)) => Err(SandboxError::Unprotected { missing }),
             Some(Report::NotStarted(reason)) => Err(SandboxError::NotStarted(reason)),
-            None if cancel.is_cancelled() => Ok(Outcome {
-                end: End::Cancelled,
-                output_bytes: kept.total(),
-                output: kept.into_text(),
-                killed: 0,
-                survivors: 0,
-                protection: Protection::default(),
-            }),
+            None if cancel.is_cancelled() => Ok(cancelled(kept)),
             None => Err(SandboxError::SupervisorLost),
         }
     }
@@ -199,6 +195,18 @@ impl Sandbox {
                 Ok(scratch.insert(Arc::new(new)).clone())
             }
         }
+    }
+}
+
+/// The outcome where nobody reports one.
+fn cancelled(kept: Kept) -> Outcome {
+    Outcome {
+        end: End::Cancelled,
+        output_bytes: kept.total(),
+        output: kept.into_text(),
+        killed: 0,
+        survivors: 0,
+        protection: Protection::default(),
     }
 }
 

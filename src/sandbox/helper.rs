@@ -1,8 +1,9 @@
 //! The supervisor: `picobot --sandbox-exec`, one process per call, alive as long as anything the call started.
 //!
-//! Runs on the process's main thread; the threads that confine themselves are in the neighbour module `launch`. Being the subreaper of all it started, it is told of every death, and no double fork leads away from it. It ends the
-//! call when the command exits, at the deadline, or when the lifeline (its standard input) ends; then it kills what is
-//! left, reports and exits. It owns all children of its process, so it may reap any.
+//! Runs on the process's main thread; the threads that confine themselves are in the neighbour module `launch`. Being
+//! the subreaper of all it started, it is told of every death, and no double fork leads away from it. It ends the call
+//! when the command exits, at the deadline, or when the lifeline (its standard input) ends; then it kills what is left,
+//! reports and exits. It owns all children of its process, so it may reap any.
 //!
 //! Not here: output. The command writes straight into the gateway's pipe, which is this process's standard error.
 
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::retry_on_intr;
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process,
     set_child_subreaper, set_dumpable_behavior, setsid,
@@ -97,7 +99,7 @@ fn read_instruction() -> io::Result<Instruction> {
     let mut buffer = [0; 64 * 1024];
     while line.last() != Some(&b'\n') {
         // Unbuffered: what follows the line must stay in the pipe.
-        let n = rustix::io::read(io::stdin().as_fd(), &mut buffer)?;
+        let n = retry_on_intr(|| rustix::io::read(io::stdin().as_fd(), &mut buffer))?;
         if n == 0 || line.len() > MAX_INSTRUCTION_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -175,7 +175,7 @@ impl Rig {
 
     fn start_with(plays: Vec<Play>, prepare: impl FnOnce(&Db)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&dir.path().join("picobot.db")).unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
         prepare(&db);
         let mut rig = Self {
             dir,

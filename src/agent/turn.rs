@@ -438,3 +438,7 @@ const REFUSED: &str = "The model declined to answer this.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
 const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
                              is done, what is not, and what you found.";
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

@@ -70,7 +70,8 @@ pub(super) struct SendArgs {
 
 pub(super) fn run(global: &Global, umask: u32, args: SendArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    let prompt = input::read(&args)?;
+    let deadline = started + args.timeout;
+    let prompt = input::read(&args, deadline)?;
     let loaded = load_config(global)?;
     let level = match (global.quiet, global.verbose) {
         (true, _) => log::LevelFilter::Off,
@@ -79,7 +80,6 @@ pub(super) fn run(global: &Global, umask: u32, args: SendArgs) -> Result<(), Fai
         (false, _) => log::LevelFilter::Debug,
     };
     start_log(level, LogFormat::Text, &loaded)?;
-    let deadline = started + args.timeout;
     let launch = Launch {
         config: loaded.config,
         config_path: loaded.path,

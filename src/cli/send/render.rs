@@ -11,7 +11,7 @@ use super::talk::failure;
 use crate::cli::Global;
 use crate::cli::exit::{self, Failure};
 use crate::cli::setup::say;
-use crate::wire::{ServerBody, TokenUsage, rfc3339};
+use crate::wire::{ServerBody, ServerMessage, TokenUsage, rfc3339};
 
 /// Version of the JSON forms.
 const SCHEMA: u32 = 1;
@@ -100,11 +100,22 @@ impl Output {
         self.write(&format!("{}\n", Value::Object(line)))
     }
 
-    /// Takes a message about our request; returns its end once it comes.
-    pub(super) fn message(
+    /// Takes a frame of the running turn; returns the end of our request once it comes. Fails if the output does.
+    pub(super) fn take(
         &mut self,
-        body: &ServerBody<'_>,
+        frame: &str,
+        request_id: &str,
     ) -> Result<Option<Result<(), Failure>>, Failure> {
+        self.frame(frame)?;
+        match ServerMessage::parse(frame) {
+            Ok(message) if message.request_id.as_deref() == Some(request_id) => {
+                self.message(&message.body)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn message(&mut self, body: &ServerBody<'_>) -> Result<Option<Result<(), Failure>>, Failure> {
         match body {
             ServerBody::AssistantDelta {
                 content, reasoning, ..

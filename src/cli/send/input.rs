@@ -14,8 +14,8 @@ use crate::cli::exit::{self, Failure};
 const MAX_BYTES: u64 = 1000 * 1024;
 
 /// Reads the message. Piped stdin is the message where none was given, else it is attached to it; it is waited for until
-/// the deadline.
-pub(super) fn read(args: &SendArgs, deadline: Instant) -> Result<String, Failure> {
+/// the deadline. In `--new "text"` without any message the text was meant as one, not as a title.
+pub(super) fn read(args: &mut SendArgs, deadline: Instant) -> Result<String, Failure> {
     let stdin_piped = !args.no_stdin && !std::io::stdin().is_terminal();
     let mut from_stdin = false;
     let mut prompt = match args.prompt.as_deref() {
@@ -31,12 +31,6 @@ pub(super) fn read(args: &SendArgs, deadline: Instant) -> Result<String, Failure
             from_stdin = true;
             read_stdin(deadline)?
         }
-        None if args.files.is_empty() => {
-            return Err(
-                Failure::new(exit::USAGE, "nothing to send: no message was given")
-                    .hint("picobot send \"your question\", or pipe text into it"),
-            );
-        }
         None => String::new(),
     };
     if stdin_piped && !from_stdin {
@@ -46,10 +40,13 @@ pub(super) fn read(args: &SendArgs, deadline: Instant) -> Result<String, Failure
         attach(&mut prompt, &path.display().to_string(), &read_file(path)?);
     }
     if prompt.trim().is_empty() {
-        return Err(Failure::new(
-            exit::USAGE,
-            "nothing to send: the message is empty",
-        ));
+        prompt = args.new.as_mut().map(std::mem::take).unwrap_or_default();
+    }
+    if prompt.trim().is_empty() {
+        return Err(
+            Failure::new(exit::USAGE, "nothing to send: the message is empty")
+                .hint("picobot send \"your question\", or pipe text into it"),
+        );
     }
     // What counts is the size as JSON: quotes, line ends and control characters take two to six bytes.
     if escaped_bytes(&prompt) > MAX_BYTES {

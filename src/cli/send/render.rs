@@ -83,6 +83,17 @@ impl Output {
         })
     }
 
+    /// Returns which messages are of use: pieces of the answer cost both sides time and are left out where only the whole
+    /// is printed.
+    pub(super) fn capabilities(&self) -> Vec<String> {
+        let names: &[&str] = match self.mode {
+            Mode::Stream | Mode::JsonLines => &["stream"],
+            Mode::Text | Mode::Json if self.verbose => &["turn_finished", "tool_started"],
+            Mode::Text | Mode::Json => &["turn_finished"],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// Takes a raw frame; `--jsonl` prints it with a version, a number and a time.
     pub(super) fn frame(&mut self, frame: &str) -> Result<(), Failure> {
         if self.mode != Mode::JsonLines {

@@ -28,7 +28,7 @@ pub(super) fn talk(link: &mut dyn Link, ask: &Ask, output: &mut Output) -> Resul
     let mut talk = Talk { link, ask, output };
     let established = talk.expect(|body| matches!(body, ServerBody::SessionEstablished { .. }))?;
     talk.send(ClientBody::Hello {
-        capabilities: vec!["stream".to_owned()],
+        capabilities: talk.output.capabilities(),
     })?;
     let session = talk.choose_session(session_of(&established))?;
     let request_id = ask

@@ -67,6 +67,11 @@ impl Home {
         self.path().join("workspace")
     }
 
+    /// Returns the database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.workspace().join("picobot.db")
+    }
+
     /// Returns the file that names the running process and its port.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.workspace().join("picobot.lock")

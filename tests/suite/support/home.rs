@@ -1,6 +1,7 @@
 //! A temporary home folder with a workspace and a configuration; gone when dropped.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -47,9 +48,10 @@ impl Home {
         home
     }
 
-    /// Writes the configuration file.
+    /// Writes the configuration file; nobody else may read it.
     pub(crate) fn write_config(&self, config: &Value) {
         fs::write(self.config(), format!("{config:#}")).unwrap();
+        fs::set_permissions(self.config(), Permissions::from_mode(0o600)).unwrap();
     }
 
     /// Returns the folder itself.

@@ -11,6 +11,7 @@ use super::clients::Client;
 use super::commands;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
+use super::wording;
 use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Command, Input, Route, SessionId, classify};
 use crate::observability::{Part, crash_point};
@@ -100,10 +101,10 @@ impl Actor {
         }
     }
 
-    /// Lets a caller wait for an input that is under way.
+    /// Lets a caller wait for an input that has not ended.
     fn join(&mut self, key: DialogKey, input: InboxId, caller: Caller) {
         let Some(active) = self.active.get_mut(&key) else {
-            return;
+            return self.take_up(key, input, caller);
         };
         if let Some(running) = active
             .running
@@ -120,6 +121,40 @@ impl Actor {
                 waiting.callers.push(caller);
                 return;
             }
+        }
+        self.take_up(key, input, caller);
+    }
+
+    /// Works on an input that nobody works on: an earlier process left it, or its turn's end could not be stored. One
+    /// that has ended since it was looked up is answered.
+    fn take_up(&mut self, key: DialogKey, input: InboxId, caller: Caller) {
+        let found = self
+            .deps
+            .db
+            .read(|tx| Ok((tx.input(input)?, tx.dialog(key)?)));
+        match found {
+            Ok((Some(row), Some(dialog))) => match row.reply {
+                Some(reply) => self.reply(&caller, Some(dialog.session), reply_body(&reply)),
+                None => {
+                    let waiting = Waiting {
+                        input,
+                        callers: vec![caller],
+                        preview: preview(&row.content),
+                        resume: row.turn,
+                    };
+                    self.add_work(key, &dialog.session, Work::Input(waiting));
+                    self.dispatch(key);
+                }
+            },
+            Ok(_) => self.reply(
+                &caller,
+                None,
+                Body::Error {
+                    code: ErrorCode::NotFound,
+                    message: wording::DELETED.to_owned(),
+                },
+            ),
+            Err(error) => self.reply(&caller, None, self.storage_failed(&error)),
         }
     }
 

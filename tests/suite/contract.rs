@@ -2,8 +2,6 @@
 //!
 //! Every message is checked for exactly its documented fields; after each reply a ping shows that nothing else came.
 
-use std::fs;
-
 use serde_json::{Value, json};
 use tungstenite::Message;
 use tungstenite::protocol::frame::Frame;
@@ -357,9 +355,8 @@ fn each_connection_has_its_own_current_dialog() {
 #[test]
 fn another_channel_needs_the_token() {
     let stage = stage();
-    let token = fs::read_to_string(stage.home.path().join(".picobot/gateway.token")).unwrap();
     let mut stranger = stage.client();
-    let mut trusted = Client::with_token(stage.gateway.port(), token.trim());
+    let mut trusted = Client::with_token(stage.gateway.port(), &stage.home.token());
     let request = json!({"type": "user_input", "content": "hi", "channel": "other"});
     assert_error(&one_reply(&mut stranger, &request), "forbidden");
     let reply = one_reply(&mut trusted, &request);

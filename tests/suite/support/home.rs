@@ -11,14 +11,26 @@ use super::model::ModelServer;
 /// The home of one test.
 pub(crate) struct Home {
     folder: tempfile::TempDir,
+    workspace: &'static str,
 }
 
 impl Home {
-    /// Makes a home without a configuration.
+    /// Makes a home in which there is nothing; PicoBot will make its own folders.
+    pub(crate) fn fresh() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            workspace: ".picobot/workspace",
+        }
+    }
+
+    /// Makes a home with a workspace and without a configuration.
     pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("workspace")).unwrap();
-        Self { folder }
+        Self {
+            folder,
+            workspace: "workspace",
+        }
     }
 
     /// Makes a home whose default agent asks this model service.
@@ -29,7 +41,17 @@ impl Home {
     /// The same, with further top-level keys or other values for them.
     pub(crate) fn with_model_and(model: &ModelServer, changes: Value) -> Self {
         let home = Self::empty();
-        let mut config = json!({
+        let mut config = home.config_for(model);
+        for (key, value) in changes.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        home.write_config(&config);
+        home
+    }
+
+    /// Returns a configuration whose default agent asks this model service.
+    pub(crate) fn config_for(&self, model: &ModelServer) -> Value {
+        json!({
             "providers": {
                 "scripted": {"type": "openai", "base_url": model.base_url(), "api_key": "test-key"},
             },
@@ -39,13 +61,8 @@ impl Home {
             "agents": {
                 "default": {"provider": "scripted", "model": "scripted", "max_tool_iterations": 20},
             },
-            "workspace_dir": home.workspace(),
-        });
-        for (key, value) in changes.as_object().into_iter().flatten() {
-            config[key] = value.clone();
-        }
-        home.write_config(&config);
-        home
+            "workspace_dir": self.workspace(),
+        })
     }
 
     /// Writes the configuration file; nobody else may read it.
@@ -66,7 +83,13 @@ impl Home {
 
     /// Returns the workspace.
     pub(crate) fn workspace(&self) -> PathBuf {
-        self.path().join("workspace")
+        self.path().join(self.workspace)
+    }
+
+    /// Returns the gateway's token.
+    pub(crate) fn token(&self) -> String {
+        let text = fs::read_to_string(self.path().join(".picobot/gateway.token")).unwrap();
+        text.trim().to_owned()
     }
 
     /// Returns the database.

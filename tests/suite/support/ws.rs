@@ -2,7 +2,9 @@
 //!
 //! What may fail because the gateway dies is offered twice: `try_…` gives the error back, the plain form panics.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
@@ -107,6 +109,20 @@ impl Client {
                 other => panic!("instead of a message: {other:?}"),
             }
         }
+    }
+
+    /// Waits for so long and tells whether nothing came.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        let set = |socket: &WebSocket<TcpStream>, limit| {
+            socket.get_ref().set_read_timeout(Some(limit)).unwrap();
+        };
+        set(&self.socket, time);
+        let silent = match self.socket.read() {
+            Err(Error::Io(error)) => error.kind() == ErrorKind::WouldBlock,
+            _ => false,
+        };
+        set(&self.socket, CEILING);
+        silent
     }
 
     /// Returns the code with which the gateway closes; only closing may come.

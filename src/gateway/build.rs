@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, bounded};
 
+use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::ChannelId;
@@ -129,56 +130,99 @@ fn bash(config: &Config, umask: u32) -> Option<Bash> {
     }))
 }
 
+/// The default agent's models: its first choice with each key, then its fallbacks.
 fn agent(config: &Config) -> Result<Agent> {
     let agent = config.default_agent();
-    let provider = config
-        .provider_of(agent)
-        .with_context(|| format!("agent default names no provider: {}", agent.provider))?;
-    let model = config
-        .model_of(agent)
-        .with_context(|| format!("agent default names no model: {}", agent.model))?;
+    let services = Services {
+        config,
+        http: Http::new(),
+        learned: LearnedQuirks::new(),
+    };
+    let mut candidates = services.candidates(&agent.provider, &agent.model)?;
+    for (provider, model) in &agent.fallbacks {
+        candidates.extend(services.candidates(provider, model)?);
+    }
+    let first = candidates.remove(0);
     Ok(Agent {
-        provider: provider_named(&agent.provider, provider)?,
-        model: ModelSpec {
-            model_id: model.model_id.clone(),
-            temperature: model.temperature,
-            max_tokens: model.max_tokens,
-            images: model.takes_images(),
-        },
+        models: Models::new(first, candidates),
         max_rounds: agent.max_tool_iterations,
     })
 }
 
-fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
-    Ok(match config.kind {
-        ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => Arc::new(OpenAi::new(
-            OpenAiSettings {
-                extra_headers: config
-                    .extra_headers
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-                limits: Limits {
-                    connect: config.time_limits.connect,
-                    first_byte: config.time_limits.first_byte,
-                    idle: config.time_limits.idle,
-                    total: config.time_limits.total,
-                    ..Limits::default()
+/// Makes model services that share connections and what was learned about them.
+struct Services<'a> {
+    config: &'a Config,
+    http: Http,
+    learned: LearnedQuirks,
+}
+
+impl Services<'_> {
+    /// Makes one candidate for each key of a provider; at least one.
+    fn candidates(&self, provider_name: &str, model_name: &str) -> Result<Vec<Candidate>> {
+        let provider = self
+            .config
+            .providers
+            .get(provider_name)
+            .with_context(|| format!("there is no provider {provider_name}"))?;
+        let model = self
+            .config
+            .models
+            .get(model_name)
+            .with_context(|| format!("there is no model {model_name}"))?;
+        let spec = ModelSpec {
+            model_id: model.model_id.clone(),
+            temperature: model.temperature,
+            max_tokens: model.max_tokens,
+            images: model.takes_images(),
+        };
+        let keyless = [Secret::new("")];
+        let keys = if provider.api_keys.is_empty() {
+            &keyless[..]
+        } else {
+            &provider.api_keys
+        };
+        keys.iter()
+            .map(|key| {
+                Ok(Candidate {
+                    provider: self.provider(provider_name, provider, key)?,
+                    model: spec.clone(),
+                })
+            })
+            .collect()
+    }
+
+    fn provider(
+        &self,
+        name: &str,
+        config: &ProviderConfig,
+        key: &Secret,
+    ) -> Result<Arc<dyn Provider>> {
+        Ok(match config.kind {
+            ProviderKind::Demo => Arc::new(Demo::new(name)),
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(
+                OpenAiSettings {
+                    extra_headers: config.extra_headers.clone().into_iter().collect(),
+                    limits: limits(config),
+                    ..OpenAiSettings::new(name, config.base_url.as_str(), key.clone())
                 },
-                ..OpenAiSettings::new(
-                    name,
-                    config.base_url.as_str(),
-                    config.api_key.clone().unwrap_or_else(|| Secret::new("")),
-                )
-            },
-            Http::new(),
-            LearnedQuirks::new(),
-        )),
-        ProviderKind::Anthropic => bail!(
-            "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
-        ),
-    })
+                self.http.clone(),
+                self.learned.clone(),
+            )),
+            ProviderKind::Anthropic => bail!(
+                "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
+            ),
+        })
+    }
+}
+
+fn limits(config: &ProviderConfig) -> Limits {
+    Limits {
+        connect: config.time_limits.connect,
+        first_byte: config.time_limits.first_byte,
+        idle: config.time_limits.idle,
+        total: config.time_limits.total,
+        ..Limits::default()
+    }
 }
 
 /// The tool list as dialogs remember it.

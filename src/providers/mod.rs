@@ -1,5 +1,8 @@
 //! Model services: the `Provider` trait and one file per API.
 //!
+//! Shared by all APIs: `http` (the client), `sse`, `fault` (what error answers mean), `retry`, `breaker`, `quirks`
+//! (how services differ, known and learned) and `feed` (what is passed on, and reminders). `openai` is an adapter.
+//!
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 

@@ -11,7 +11,7 @@ mod request;
 mod think;
 
 use super::breaker::Breaker;
-use super::fault::{Fault, Hints, MAX_BODY_BYTES};
+use super::fault::{Fault, Hints, MAX_BODY_BYTES, printable};
 use super::feed::{Feed, Pace};
 use super::http::{Answer, Http, Limits, Post};
 use super::quirks::{Change, LearnedQuirks, Quirks};
@@ -151,7 +151,8 @@ impl OpenAi {
         if (300..400).contains(&answer.status()) {
             let to = answer.header("location").unwrap_or("another address");
             return Ok(Failure::final_(ProviderError::BadRequest(format!(
-                "it redirects to {to}; set base_url to where the service really is"
+                "it redirects to {}; set base_url to where the service really is",
+                printable(to, &self.secrets())
             ))));
         }
         let hints = Hints::of(&answer);

@@ -5,10 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::build::{self, Launch, OutboxRows};
@@ -143,24 +145,19 @@ fn check_in_background(db: &Arc<Db>) -> Result<Option<Thread>> {
 
 /// Returns at the first signal that asks to end; a second one ends the process at once, which is safe.
 fn wait_for_signal() -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let handle = signals.handle();
-    let mut pending = signals.forever();
-    for signal in pending.by_ref() {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag down and raises it, so that any further one ends the process.
+        flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+        flag::register(signal, asked.clone())?;
+    }
+    for signal in Signals::new([SIGINT, SIGTERM, SIGHUP])?.forever() {
         if signal == SIGHUP {
             log::info!("SIGHUP: the configuration is read at start only");
             continue;
         }
         log::info!("stopping; a second signal stops at once");
         break;
-    }
-    handle.close();
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            128 + signal,
-            Arc::new(std::sync::atomic::AtomicBool::new(true)),
-        )?;
     }
     Ok(())
 }

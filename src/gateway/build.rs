@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::bus::Sink;
@@ -13,7 +13,8 @@ use crate::chat::ChannelId;
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
-    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
+    Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
+    ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Deps};
@@ -138,7 +139,7 @@ fn agent(config: &Config) -> Result<Agent> {
         .model_of(agent)
         .with_context(|| format!("agent default names no model: {}", agent.model))?;
     Ok(Agent {
-        provider: provider_named(&agent.provider, provider)?,
+        provider: provider_named(&agent.provider, provider),
         model: ModelSpec {
             model_id: model.model_id.clone(),
             temperature: model.temperature,
@@ -149,36 +150,33 @@ fn agent(config: &Config) -> Result<Agent> {
     })
 }
 
-fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
-    Ok(match config.kind {
+fn provider_named(name: &str, config: &ProviderConfig) -> Arc<dyn Provider> {
+    let settings = || service_settings(name, config);
+    let learned = LearnedQuirks::new();
+    match config.kind {
         ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => Arc::new(OpenAi::new(
-            OpenAiSettings {
-                extra_headers: config
-                    .extra_headers
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-                limits: Limits {
-                    connect: config.time_limits.connect,
-                    first_byte: config.time_limits.first_byte,
-                    idle: config.time_limits.idle,
-                    total: config.time_limits.total,
-                    ..Limits::default()
-                },
-                ..OpenAiSettings::new(
-                    name,
-                    config.base_url.as_str(),
-                    config.api_key.clone().unwrap_or_else(|| Secret::new("")),
-                )
-            },
-            Http::new(),
-            LearnedQuirks::new(),
-        )),
-        ProviderKind::Anthropic => bail!(
-            "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
-        ),
-    })
+        ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), Http::new(), learned)),
+        ProviderKind::Anthropic => Arc::new(Anthropic::new(settings(), Http::new(), learned)),
+    }
+}
+
+fn service_settings(name: &str, config: &ProviderConfig) -> ServiceSettings {
+    let api_key = config.api_key.clone().unwrap_or_else(|| Secret::new(""));
+    ServiceSettings {
+        extra_headers: config
+            .extra_headers
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+        limits: Limits {
+            connect: config.time_limits.connect,
+            first_byte: config.time_limits.first_byte,
+            idle: config.time_limits.idle,
+            total: config.time_limits.total,
+            ..Limits::default()
+        },
+        ..ServiceSettings::new(name, config.base_url.as_str(), api_key)
+    }
 }
 
 /// The tool list as dialogs remember it.

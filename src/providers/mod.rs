@@ -3,15 +3,20 @@
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 
+mod anthropic;
 mod breaker;
 mod demo;
 mod error;
 mod fault;
 mod feed;
+mod history;
 mod http;
+mod leaf;
 mod openai;
 mod quirks;
+mod read;
 mod retry;
+mod service;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -21,12 +26,14 @@ use std::time::Duration;
 use crate::chat::{Message, StopReason, Usage};
 use crate::threads::CancelToken;
 
+pub use anthropic::{Anthropic, AnthropicSettings};
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
 pub use feed::Pace;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
+pub use service::ServiceSettings;
 
 /// Rules of a wire format that history must obey before it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,3 +126,6 @@ pub trait Provider: Send + Sync {
         cancel: &CancelToken,
     ) -> Result<Reply, ProviderError>;
 }
+
+#[cfg(test)]
+mod tests;

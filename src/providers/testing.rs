@@ -73,7 +73,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     /// One event for each request received.
     pub(crate) asked: Receiver<()>,
-    /// One event for each client seen gone by [`Step::Hold`] or [`Step::Endless`].
+    /// One event for each client seen gone by [`Step::Send`], [`Step::Hold`] or [`Step::Endless`].
     pub(crate) gone: Receiver<()>,
 }
 
@@ -144,6 +144,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             match step {
                 Step::Send(bytes) => {
                     if stream.write_all(&bytes).is_err() {
+                        shared.gone.send(()).unwrap();
                         return;
                     }
                 }

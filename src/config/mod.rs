@@ -187,7 +187,13 @@ impl Minds {
         }
         let used: BTreeSet<&str> = agents
             .values()
-            .map(|agent| agent.provider.as_str())
+            .flat_map(|agent| {
+                let fallbacks = agent
+                    .fallbacks
+                    .iter()
+                    .map(|(provider, _)| provider.as_str());
+                fallbacks.chain([agent.provider.as_str()])
+            })
             .collect();
         let providers = providers.into_iter().map(|(name, section)| {
             let is_used = used.contains(name.as_str());

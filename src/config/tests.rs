@@ -156,7 +156,7 @@ fn the_minimal_file_loads_unchanged() {
     assert_eq!(loaded.warnings, []);
     let provider = &loaded.config.providers["openai"];
     assert_eq!(provider.kind, ProviderKind::OpenAi);
-    assert_eq!(provider.api_key.as_ref().unwrap().expose(), "sk-test-1234");
+    assert_eq!(provider.api_keys[0].expose(), "sk-test-1234");
     assert_eq!(provider.time_limits, TimeLimits::default());
     let model = &loaded.config.models["gpt-4o"];
     assert_eq!(
@@ -229,12 +229,7 @@ fn the_environment_wins_over_dotenv() {
     );
     let key = |machine: &Machine| {
         let config = machine.load().unwrap().config;
-        config.providers["openai"]
-            .api_key
-            .clone()
-            .unwrap()
-            .expose()
-            .to_owned()
+        config.providers["openai"].api_keys[0].expose().to_owned()
     };
     assert_eq!(key(&machine), "from-process");
     machine.options.env.clear();
@@ -300,7 +295,7 @@ fn placeholders_count_only_in_sections_in_use() {
     let unused = r#""spare": {"type": "openai", "api_key": "<SPARE_KEY>"}, "openai":"#;
     let text = MINIMAL.replace("\"openai\":", unused);
     let loaded = load_text(&text, &[("OPENAI_API_KEY", "k")]).unwrap();
-    assert_eq!(loaded.config.providers["spare"].api_key, None);
+    assert_eq!(loaded.config.providers["spare"].api_keys, []);
     assert_eq!(problems(&text, &[("OPENAI_API_KEY", "")]).len(), 1);
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
+use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::ChannelId;
@@ -130,44 +131,78 @@ fn bash(config: &Config, umask: u32) -> Option<Bash> {
     }))
 }
 
+/// The default agent's models: its first choice with each key, then its fallbacks.
 fn agent(config: &Config) -> Result<Agent> {
     let agent = config.default_agent();
-    let provider = config
-        .provider_of(agent)
-        .with_context(|| format!("agent default names no provider: {}", agent.provider))?;
-    let model = config
-        .model_of(agent)
-        .with_context(|| format!("agent default names no model: {}", agent.model))?;
+    let services = Services {
+        config,
+        http: Http::new(),
+        learned: LearnedQuirks::new(),
+    };
+    let mut candidates = services.candidates(&agent.provider, &agent.model)?;
+    for (provider, model) in &agent.fallbacks {
+        candidates.extend(services.candidates(provider, model)?);
+    }
+    let first = candidates.remove(0);
     Ok(Agent {
-        provider: provider_named(&agent.provider, provider),
-        model: ModelSpec {
-            model_id: model.model_id.clone(),
-            temperature: model.temperature,
-            max_tokens: model.max_tokens,
-            images: model.takes_images(),
-        },
+        models: Models::new(first, candidates),
         max_rounds: agent.max_tool_iterations,
     })
 }
 
-fn provider_named(name: &str, config: &ProviderConfig) -> Arc<dyn Provider> {
-    let settings = || service_settings(name, config);
-    let learned = LearnedQuirks::new();
-    match config.kind {
-        ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), Http::new(), learned)),
-        ProviderKind::Anthropic => Arc::new(Anthropic::new(settings(), Http::new(), learned)),
+/// Makes model services that share connections and what was learned about them.
+struct Services<'a> {
+    config: &'a Config,
+    http: Http,
+    learned: LearnedQuirks,
+}
+
+impl Services<'_> {
+    /// Makes one candidate for each key of a provider; at least one.
+    fn candidates(&self, provider_name: &str, model_name: &str) -> Result<Vec<Candidate>> {
+        let provider = self
+            .config
+            .providers
+            .get(provider_name)
+            .with_context(|| format!("there is no provider {provider_name}"))?;
+        let model = self
+            .config
+            .models
+            .get(model_name)
+            .with_context(|| format!("there is no model {model_name}"))?;
+        let spec = ModelSpec {
+            model_id: model.model_id.clone(),
+            temperature: model.temperature,
+            max_tokens: model.max_tokens,
+            images: model.takes_images(),
+        };
+        let keyless = [Secret::new("")];
+        let keys = if provider.api_keys.is_empty() {
+            &keyless[..]
+        } else {
+            &provider.api_keys
+        };
+        let candidates = keys.iter().map(|key| Candidate {
+            provider: self.provider(provider_name, provider, key),
+            model: spec.clone(),
+        });
+        Ok(candidates.collect())
+    }
+
+    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+        let settings = || service_settings(name, config, key);
+        let (http, learned) = (self.http.clone(), self.learned.clone());
+        match config.kind {
+            ProviderKind::Demo => Arc::new(Demo::new(name)),
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),
+            ProviderKind::Anthropic => Arc::new(Anthropic::new(settings(), http, learned)),
+        }
     }
 }
 
-fn service_settings(name: &str, config: &ProviderConfig) -> ServiceSettings {
-    let api_key = config.api_key.clone().unwrap_or_else(|| Secret::new(""));
+fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> ServiceSettings {
     ServiceSettings {
-        extra_headers: config
-            .extra_headers
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect(),
+        extra_headers: config.extra_headers.clone().into_iter().collect(),
         limits: Limits {
             connect: config.time_limits.connect,
             first_byte: config.time_limits.first_byte,
@@ -175,7 +210,7 @@ fn service_settings(name: &str, config: &ProviderConfig) -> ServiceSettings {
             total: config.time_limits.total,
             ..Limits::default()
         },
-        ..ServiceSettings::new(name, config.base_url.as_str(), api_key)
+        ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
 }
 

@@ -40,7 +40,7 @@ pub fn run(launch: &Launch) -> Result<bool> {
     let health = Arc::new(Health::default());
     let door = Door::bind(door_config(config), health.clone(), &token)?;
     let address = door.local_addr();
-    let db = Arc::new(Db::open(database)?);
+    let db = Arc::new(Db::open(database, lock.is_after_crash())?);
     log::info!("SQLite {}", crate::storage::sqlite_version());
     std::env::set_current_dir(&config.workspace_dir).context("cannot enter the workspace")?;
 
@@ -71,6 +71,10 @@ pub fn run(launch: &Launch) -> Result<bool> {
     }
     for error in &late {
         log::error!("{error}");
+    }
+    if late.is_empty() {
+        drop(db);
+        lock.end();
     }
     log::info!("stopped");
     Ok(!fatal.is_tripped())

@@ -1,5 +1,10 @@
 //! Model services: the `Provider` trait and one file per API.
 //!
+//! Shared by all APIs: `http` (the client), `service` (one configured service and a call's way to it), `read`, `sse`,
+//! `leaf` (reading answers), `history` (what replayed messages look like), `fault` (what error answers mean), `retry`,
+//! `breaker`, `quirks` (how services differ, known and learned) and `feed` (what is passed on, and reminders). `openai`
+//! and `anthropic` are adapters.
+//!
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 

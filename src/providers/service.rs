@@ -4,7 +4,7 @@
 //! is read and what a refusal means for the next request is the adapter's business.
 
 use super::breaker::Breaker;
-use super::fault::{Fault, Hints, MAX_BODY_BYTES};
+use super::fault::{Fault, Hints, MAX_BODY_BYTES, printable};
 use super::feed::{Feed, Pace};
 use super::http::{Answer, Http, HttpError, Limits, Post};
 use super::quirks::{Change, LearnedQuirks, Quirks};
@@ -132,7 +132,8 @@ impl Service {
         if (300..400).contains(&answer.status()) {
             let to = answer.header("location").unwrap_or("another address");
             return Err(Failure::final_(ProviderError::BadRequest(format!(
-                "it redirects to {to}; set base_url to where the service really is"
+                "it redirects to {}; set base_url to where the service really is",
+                printable(to, &self.secrets())
             ))));
         }
         let hints = Hints::of(&answer);

@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::agent::Models;
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers};
-use crate::providers::{ModelSpec, Provider, ToolSpec};
+use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
 use crate::tools::{Registry, Workspace};
@@ -36,10 +37,8 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// The agent that answers.
 pub struct Agent {
-    /// The model service.
-    pub provider: Arc<dyn Provider>,
-    /// The model.
-    pub model: ModelSpec,
+    /// Who is asked, first choice first.
+    pub models: Models,
     /// Rounds of tools in one turn.
     pub max_rounds: u32,
 }

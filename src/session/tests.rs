@@ -11,12 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::agent::Candidate;
 use crate::bus::{
     Body, Caller, ClientId, Control, ErrorCode, Inbound, InboundBody, ItemState, Op, Outbound,
     SessionQueue, Wants, session_queue,
 };
 use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
-use crate::providers::{Delta, Dialect, ProviderError, Reply, Request};
+use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
 use crate::storage::{DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
@@ -174,7 +175,7 @@ impl Rig {
 
     fn start_with(plays: Vec<Play>, prepare: impl FnOnce(&Db)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&dir.path().join("picobot.db")).unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
         prepare(&db);
         let mut rig = Self {
             dir,
@@ -199,13 +200,18 @@ impl Rig {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
             agent: Agent {
-                provider: self.model.clone(),
-                model: ModelSpec {
-                    model_id: "m".to_owned(),
-                    temperature: None,
-                    max_tokens: None,
-                    images: false,
-                },
+                models: Models::new(
+                    Candidate {
+                        provider: self.model.clone(),
+                        model: ModelSpec {
+                            model_id: "m".to_owned(),
+                            temperature: None,
+                            max_tokens: None,
+                            images: false,
+                        },
+                    },
+                    [],
+                ),
                 max_rounds: 3,
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),

@@ -179,7 +179,7 @@ impl<'a> Turn<'a> {
                 .push(Message::text(Role::User, self.loaded.input.content.clone()));
         }
         let end = Ended::failed(ErrorCode::Internal, why.to_owned());
-        self.finish(end, rest, Usage::default());
+        self.finish(end, rest, Usage::default(), String::new());
     }
 
     fn work(mut self, own: bool) {
@@ -194,6 +194,7 @@ impl<'a> Turn<'a> {
                     Ended::failed(ErrorCode::Storage, message),
                     first,
                     Usage::default(),
+                    String::new(),
                 );
             }
         };
@@ -211,8 +212,7 @@ impl<'a> Turn<'a> {
         let setup = Setup {
             turn: self.loaded.turn.0,
             session: &self.job.session,
-            provider: &*agent.provider,
-            model: &agent.model,
+            models: &agent.models,
             system: &prompt.system,
             specs: &self.deps.specs,
             tools: &self.deps.tools,
@@ -228,21 +228,27 @@ impl<'a> Turn<'a> {
             turn: self.loaded.turn,
             prompt: prompt.to_store,
         };
-        let TurnResult { end, rest, usage } = run_turn(&setup, history, first, &mut journal);
+        let TurnResult {
+            end,
+            rest,
+            usage,
+            model,
+        } = run_turn(&setup, history, first, &mut journal);
         self.loaded.prompt = journal.prompt;
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
             TurnEnd::Stopped => Ended::stopped(),
             TurnEnd::NotStored => return self.leave(),
-            TurnEnd::Failed(error) => {
-                log::warn!("turn {}: {error}", self.loaded.turn.0);
+            TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
+            TurnEnd::Failed { error, provider } => {
+                log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
-                let (code, text) = wording::provider_failure(&error, agent.provider.name());
+                let (code, text) = wording::provider_failure(&error, &provider);
                 Ended::failed(code, text)
             }
         };
-        self.finish(ended, rest, usage);
+        self.finish(ended, rest, usage, model);
     }
 
     /// Returns the dialog's history as the model may see it, mended in the database if it was at fault. Calls of this
@@ -326,7 +332,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Stores the turn's end and answers.
-    fn finish(self, ended: Ended, mut rest: Step, usage: Usage) {
+    fn finish(self, ended: Ended, mut rest: Step, usage: Usage, model: String) {
         if let Some(note) = &ended.note {
             rest.messages.push(Message {
                 role: Role::Assistant,
@@ -362,7 +368,6 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
-        let model = &self.deps.agent.model.model_id;
         self.job.replies.tell(
             |caller| caller.wants.turns,
             || Body::TurnFinished {

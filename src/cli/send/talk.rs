@@ -238,6 +238,7 @@ pub(super) fn failure(code: &str, message: &str) -> Failure {
         "provider" => exit::PROVIDER,
         "timeout" => exit::TIMEOUT,
         "stopped" => exit::STOPPED,
+        "budget" => exit::BUDGET,
         "storage" => exit::DATABASE,
         "shutting_down" => exit::UNREACHABLE,
         _ => exit::AGENT,

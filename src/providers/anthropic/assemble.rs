@@ -6,7 +6,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::fault::{Fault, Hints};
+use super::super::fault::{Fault, Hints, printable};
 use super::super::feed::Feed;
 use super::super::leaf::words;
 use super::super::read::{
@@ -192,7 +192,8 @@ impl<'a> Assembler<'a> {
         if let Some(reason) = reason.map(words).filter(|reason| !reason.is_empty()) {
             self.stop_reason = Some(reason.into_owned());
         }
-        self.detail = details.and_then(refusal_words).or(self.detail.take());
+        let detail = details.and_then(|details| refusal_words(details, self.secrets));
+        self.detail = detail.or(self.detail.take());
     }
 
     /// Ends the response; a failure if there is nothing worth keeping.
@@ -217,16 +218,19 @@ impl<'a> Assembler<'a> {
 }
 
 /// The service's explanation of a refusal, or its category.
-fn refusal_words(details: &RawValue) -> Option<String> {
+fn refusal_words(details: &RawValue, secrets: &[&Secret]) -> Option<String> {
     let details: Value = serde_json::from_str(details.get()).ok()?;
-    let words = |name: &str| details.get(name)?.as_str().filter(|text| !text.is_empty());
+    let words = |name: &str| {
+        let words = details.get(name)?.as_str()?;
+        Some(printable(words, secrets)).filter(|words| !words.is_empty())
+    };
     let category = || {
         Some(format!(
             "The service names a category: {}.",
             words("category")?
         ))
     };
-    words("explanation").map(str::to_owned).or_else(category)
+    words("explanation").or_else(category)
 }
 
 fn stop_of(reason: &str) -> Stop {

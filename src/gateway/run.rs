@@ -20,6 +20,7 @@ use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config};
 use crate::observability::{Event, Health, Observer, Observers};
+use crate::platform;
 use crate::sandbox;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock, Kind, LockError, LockInfo};
@@ -65,6 +66,7 @@ pub fn run(launch: &Launch) -> Result<()> {
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
     lock.announce(address);
     log::info!("listening on {address}");
+    platform::forget_code();
 
     wait_for_signal()?;
     let mut late = session.stop(GRACE);

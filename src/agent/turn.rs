@@ -344,6 +344,10 @@ impl Loop<'_, '_> {
             purpose: "turn",
             outcome,
             usage,
+            cost: candidate
+                .price
+                .as_ref()
+                .and_then(|price| Some((price.cost(&usage)?, price.currency.clone()))),
             latency,
             first_token,
             attempts,

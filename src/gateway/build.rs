@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
-use crate::chat::ChannelId;
+use crate::chat::{ChannelId, Price};
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
@@ -18,7 +18,7 @@ use crate::providers::{
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Deps};
+use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
 use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
 
@@ -77,6 +77,7 @@ pub(super) fn parts(
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
+            budget: budget(config),
         },
         outbox_wake: woken,
         pushers,
@@ -182,9 +183,16 @@ impl Services<'_> {
         } else {
             &provider.api_keys
         };
+        let price = model.price.as_ref().map(|price| Price {
+            input: price.input,
+            cached_input: price.cached_input,
+            output: price.output,
+            currency: price.currency.clone(),
+        });
         let candidates = keys.iter().map(|key| Candidate {
             provider: self.provider(provider_name, provider, key),
             model: spec.clone(),
+            price: price.clone(),
         });
         Ok(candidates.collect())
     }
@@ -212,6 +220,16 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+/// The spending limits, if there are any.
+fn budget(config: &Config) -> Option<Budget> {
+    let budget = &config.budget;
+    (budget.per_day.is_some() || budget.per_month.is_some()).then(|| Budget {
+        per_day: budget.per_day,
+        per_month: budget.per_month,
+        currency: budget.currency.clone(),
+    })
 }
 
 /// The tool list as dialogs remember it.

@@ -523,6 +523,14 @@ struct StepJournal<'a> {
 }
 
 impl Journal for StepJournal<'_> {
+    fn may_ask(&mut self) -> Result<(), String> {
+        let budget = self.deps.budget.as_ref();
+        match budget.and_then(|budget| budget.refusal(&self.deps.db, SystemTime::now())) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
     fn commit(&mut self, step: Step) -> Result<(), JournalError> {
         // What a call gave after the process began to end is not known to be complete: the next process says so.
         if self.job.control.is_cut_off() {

@@ -236,7 +236,9 @@ impl World {
                 }
             }
             if let Some((path, content)) = plan::file_of(&task.name).filter(|_| is_done) {
-                assert_eq!(fs::read_to_string(workspace.join(path)).unwrap(), content);
+                let written = fs::read_to_string(workspace.join(&path));
+                let result = told.get(&format!("{}_w", task.name));
+                assert_eq!(written.ok(), Some(content), "{path}: {result:?}");
             }
         }
         assert!(written.is_empty(), "unknown marks: {written:?}");

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::peer::{Peer, Proof, Reply, Task, input};
 use super::plan;
+use crate::sdk;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::legal::assert_legal;
@@ -91,7 +92,7 @@ impl World {
     }
 
     /// Lets a last gateway finish everything and checks all that was promised.
-    pub(super) fn settle(mut self) -> Tally {
+    pub(super) fn settle(&mut self) -> Tally {
         let gateway = Gateway::start(&self.home);
         let dialogs = self.dialogs(gateway.port());
         self.nothing_acknowledged_is_lost(gateway.port(), &dialogs);
@@ -209,6 +210,13 @@ impl World {
             wishes.dedup();
             assert_eq!(wishes.len(), n, "a doubled input in {:#}", received.body);
         }
+    }
+
+    /// Lets the official SDK's types judge the requests too.
+    pub(super) fn requests_have_the_right_types(&self) {
+        let received = self.model.received();
+        let bodies: Vec<Value> = received.into_iter().map(|one| one.body).collect();
+        sdk::assert_valid(&bodies);
     }
 
     /// Counts the marks in the ledger. A call that the model was told has run has left one, an interrupted one at most

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::agent::{Candidate, Models};
@@ -14,7 +14,8 @@ use crate::chat::ChannelId;
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
-    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
+    Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
+    ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Deps};
@@ -181,47 +182,35 @@ impl Services<'_> {
         } else {
             &provider.api_keys
         };
-        keys.iter()
-            .map(|key| {
-                Ok(Candidate {
-                    provider: self.provider(provider_name, provider, key)?,
-                    model: spec.clone(),
-                })
-            })
-            .collect()
+        let candidates = keys.iter().map(|key| Candidate {
+            provider: self.provider(provider_name, provider, key),
+            model: spec.clone(),
+        });
+        Ok(candidates.collect())
     }
 
-    fn provider(
-        &self,
-        name: &str,
-        config: &ProviderConfig,
-        key: &Secret,
-    ) -> Result<Arc<dyn Provider>> {
-        Ok(match config.kind {
+    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+        let settings = || service_settings(name, config, key);
+        let (http, learned) = (self.http.clone(), self.learned.clone());
+        match config.kind {
             ProviderKind::Demo => Arc::new(Demo::new(name)),
-            ProviderKind::OpenAi => Arc::new(OpenAi::new(
-                OpenAiSettings {
-                    extra_headers: config.extra_headers.clone().into_iter().collect(),
-                    limits: limits(config),
-                    ..OpenAiSettings::new(name, config.base_url.as_str(), key.clone())
-                },
-                self.http.clone(),
-                self.learned.clone(),
-            )),
-            ProviderKind::Anthropic => bail!(
-                "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
-            ),
-        })
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),
+            ProviderKind::Anthropic => Arc::new(Anthropic::new(settings(), http, learned)),
+        }
     }
 }
 
-fn limits(config: &ProviderConfig) -> Limits {
-    Limits {
-        connect: config.time_limits.connect,
-        first_byte: config.time_limits.first_byte,
-        idle: config.time_limits.idle,
-        total: config.time_limits.total,
-        ..Limits::default()
+fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> ServiceSettings {
+    ServiceSettings {
+        extra_headers: config.extra_headers.clone().into_iter().collect(),
+        limits: Limits {
+            connect: config.time_limits.connect,
+            first_byte: config.time_limits.first_byte,
+            idle: config.time_limits.idle,
+            total: config.time_limits.total,
+            ..Limits::default()
+        },
+        ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
 }
 

@@ -46,6 +46,7 @@ const CODES: &[(&str, Class)] = &[
     ("not_found_error", Class::NotFound),
     ("rate_limit_error", Class::Rate),
     ("overloaded_error", Class::Overloaded),
+    ("request_too_large", Class::Overflow),
     // Moonshot.
     ("exceeded_current_quota_error", Class::Quota),
     ("rate_limit_reached_error", Class::Rate),

@@ -65,8 +65,15 @@ impl Stage {
     pub(crate) fn requests(&self, n: usize) -> Vec<Received> {
         let received = self.model.received();
         assert_eq!(received.len(), n, "requests seen by the model");
+        received.iter().for_each(|one| assert_legal(&one.body));
+        received
+    }
+
+    /// The same, with the official SDK's types as a second judge, which takes a second.
+    #[track_caller]
+    pub(crate) fn judged_requests(&self, n: usize) -> Vec<Received> {
+        let received = self.requests(n);
         let bodies: Vec<Value> = received.iter().map(|one| one.body.clone()).collect();
-        bodies.iter().for_each(assert_legal);
         sdk::assert_valid(&bodies);
         received
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
 mod architecture;
+mod messages;
 mod sandbox;
 mod sdk;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.

@@ -104,6 +104,11 @@ impl From<anyhow::Error> for Failure {
                 _ => failure.hint("check gateway.host and gateway.port"),
             };
         }
-        Self::new(AGENT, message)
+        let failure = Self::new(AGENT, message);
+        if error.root_cause().is::<std::io::Error>() {
+            failure.hint("check that the path exists and can be used")
+        } else {
+            failure
+        }
     }
 }

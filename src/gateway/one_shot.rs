@@ -26,6 +26,8 @@ pub struct OneShot {
     frames: Receiver<Outbound>,
     session: Option<Session>,
     lock: Option<InstanceLock>,
+    /// Whether the database needs no check that was left to a gateway.
+    checked: bool,
 }
 
 struct QueueSink(Sender<Outbound>);
@@ -38,12 +40,14 @@ impl Sink for QueueSink {
 
 impl OneShot {
     /// Starts the stack; the lock is held until this is dropped.
-    pub fn start(launch: &Launch, lock: InstanceLock) -> Result<Self> {
+    pub fn start(launch: &Launch, mut lock: InstanceLock) -> Result<Self> {
         let db = Db::open(
             &launch.config.gateway.session_db_path,
             lock.is_after_crash(),
         )?;
+        lock.opened();
         db.keep_log();
+        let checked = !db.needs_check();
         let db = Arc::new(db);
         let (sink, frames) = bounded(FRAMES);
         let parts = build::parts(
@@ -67,6 +71,7 @@ impl OneShot {
             frames,
             session: Some(session),
             lock: Some(lock),
+            checked,
         })
     }
 
@@ -101,7 +106,7 @@ impl Drop for OneShot {
         for error in &late {
             log::warn!("{error}");
         }
-        if let Some(lock) = self.lock.take().filter(|_| late.is_empty()) {
+        if let Some(lock) = self.lock.take().filter(|_| self.checked && late.is_empty()) {
             lock.end();
         }
     }

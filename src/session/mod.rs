@@ -76,7 +76,7 @@ pub struct Deps {
 pub enum Scope {
     /// Everybody's, those that an earlier process left included.
     All,
-    /// Only what this process takes in; what others left stays untouched.
+    /// Only what this process takes in; what others left stays untouched unless it is asked for again by its id.
     OwnInputs,
 }
 

@@ -13,7 +13,7 @@ use crate::storage::{Db, DialogKey, DialogRow, StorageError, TurnId, TurnState, 
 /// Messages shown when a dialog is loaded.
 const SHOWN_MESSAGES: usize = 200;
 /// Text of all of them together; a client may refuse a larger frame.
-const SHOWN_BYTES: usize = 4 * 1024 * 1024;
+const SHOWN_BYTES: usize = 1024 * 1024;
 /// Dialogs in one list.
 const MAX_DIALOGS: usize = 1_000;
 
@@ -90,7 +90,15 @@ fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
                 state,
             });
         }
+        let mut bytes: usize = messages
+            .iter()
+            .map(|item: &HistoryItem| item.content.len())
+            .sum();
         for input in tx.open_inputs_of(dialog)? {
+            if bytes > SHOWN_BYTES {
+                break;
+            }
+            bytes += input.content.len();
             let state = match input.turn {
                 // Its message is in the history already.
                 Some(turn) if stored.iter().any(|row| row.turn == turn) => continue,

@@ -57,9 +57,8 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
         Ok(Err(error)) => {
             log::error!("a turn could not begin: {error}");
             deps.health.degraded(HealthPart::Storage);
-            let message = wording::not_stored(&error);
             job.replies
-                .answer(error_reply(ErrorCode::Storage, &message));
+                .answer(error_reply(ErrorCode::Storage, wording::KEPT));
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -79,7 +78,12 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
     let reply = error_reply(ErrorCode::Internal, &message);
     let stored = deps.db.write(|tx| {
         if let Some(turn) = job.control.turn() {
-            tx.end_turn(turn, TurnState::Failed, SystemTime::now())?;
+            let now = SystemTime::now();
+            if !tx.end_turn(turn, TurnState::Failed, now)? {
+                return Ok(());
+            }
+            end_messages(tx, job.dialog, turn, job.input, &message, now)?;
+            tx.interrupt_calls(turn)?;
         }
         tx.close_input(job.input, Outcome::Failed, &reply)
     });
@@ -323,12 +327,22 @@ impl<'a> Turn<'a> {
     /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
     fn leave(self) {
         let (code, message) = if self.job.control.is_cut_off() {
+            self.uncount();
             (ErrorCode::ShuttingDown, wording::ENDING)
         } else {
-            (ErrorCode::Storage, wording::ANSWER_NOT_SAVED)
+            (ErrorCode::Storage, wording::KEPT)
         };
         // A turn that was ended from outside has been answered already; then this reaches nobody.
         self.job.replies.answer(error_reply(code, message));
+    }
+
+    /// Ending in order is no sign that the turn ends processes.
+    fn uncount(&self) {
+        let turn = self.loaded.turn;
+        let noted = self.deps.db.write_relaxed(|tx| tx.uncount_attempt(turn));
+        if let Err(error) = noted {
+            log::warn!("turn {}: {error}", turn.0);
+        }
     }
 
     /// Stores the turn's end and answers.
@@ -358,7 +372,7 @@ impl<'a> Turn<'a> {
                 self.deps.health.degraded(HealthPart::Storage);
                 self.job
                     .replies
-                    .answer(error_reply(ErrorCode::Storage, wording::ANSWER_NOT_SAVED));
+                    .answer(error_reply(ErrorCode::Storage, wording::KEPT));
                 return;
             }
         }
@@ -405,6 +419,30 @@ impl<'a> Turn<'a> {
         }
         Ok(true)
     }
+}
+
+/// Stores what stands in the history of a turn that ends without its own doing: the person's message, if no step stored
+/// it, and a remark.
+pub(super) fn end_messages(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    turn: TurnId,
+    input: InboxId,
+    note: &str,
+    now: SystemTime,
+) -> Result<(), StorageError> {
+    let mut messages = Vec::new();
+    if !tx.has_messages(turn)?
+        && let Some(input) = tx.input(input)?
+    {
+        messages.push(Message::text(Role::User, input.content));
+    }
+    messages.push(Message {
+        role: Role::Assistant,
+        parts: vec![Part::Note(note.to_owned())],
+        native: None,
+    });
+    tx.append_messages(dialog, turn, &messages, now)
 }
 
 /// A turn's end as stored and answered.

@@ -74,20 +74,32 @@ impl Db {
         self.unchecked
     }
 
-    /// Runs SQLite's `quick_check`; holds the connection meanwhile.
+    /// Runs SQLite's `quick_check`, table by table; the connection is free for others in between.
     pub fn check(&self) -> Result<(), StorageError> {
-        let report: String = self
-            .lock()
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| named(error.into(), &self.path))?;
-        if report == "ok" {
-            Ok(())
-        } else {
-            Err(StorageError::Damaged {
-                name: file_name(&self.path),
-                detail: report,
+        let tables: Vec<String> = self
+            .read(|tx| {
+                let mut statement = tx
+                    .sql
+                    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+                let names = statement.query_map([], |row| row.get(0))?;
+                Ok(names.collect::<Result<_, _>>()?)
             })
+            .map_err(|error| named(error, &self.path))?;
+        for table in tables {
+            let report: String = self
+                .lock()
+                .query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| {
+                    row.get(0)
+                })
+                .map_err(|error| named(error.into(), &self.path))?;
+            if report != "ok" {
+                return Err(StorageError::Damaged {
+                    name: file_name(&self.path),
+                    detail: report,
+                });
+            }
         }
+        Ok(())
     }
 
     /// Runs a closure that only reads, in one snapshot.
@@ -170,9 +182,9 @@ fn transact<T>(
 
 /// Makes the folder and the file with private modes, whatever the umask.
 fn prepare_file(path: &Path) -> Result<(), StorageError> {
-    let failed = |source| StorageError::Open {
+    let failed = |cause| StorageError::Open {
         path: path.display().to_string(),
-        source,
+        cause,
     };
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()

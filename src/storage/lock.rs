@@ -38,13 +38,13 @@ pub struct LockInfo {
 }
 
 impl LockInfo {
-    fn of_this_process(kind: Kind) -> Self {
+    fn of_this_process(kind: Kind, ended: bool) -> Self {
         Self {
             pid: std::process::id(),
             kind,
             address: None,
             port: None,
-            ended: false,
+            ended,
         }
     }
 }
@@ -116,7 +116,7 @@ impl InstanceLock {
                 let after_crash = read_info(&mut file).is_some_and(|previous| !previous.ended);
                 let mut lock = Self {
                     file,
-                    info: LockInfo::of_this_process(kind),
+                    info: LockInfo::of_this_process(kind, !after_crash),
                     after_crash,
                 };
                 lock.write();
@@ -142,6 +142,12 @@ impl InstanceLock {
     /// Tells whether the holder before did not end in order.
     pub fn is_after_crash(&self) -> bool {
         self.after_crash
+    }
+
+    /// Notes that the database is open: from now on an end without [`InstanceLock::end`] is a crash.
+    pub fn opened(&mut self) {
+        self.info.ended = false;
+        self.write();
     }
 
     /// Notes the address a gateway answers on.
@@ -181,6 +187,7 @@ mod tests {
         let database = dir.path().join("picobot.db");
         assert_eq!(InstanceLock::holder(&database), None);
         let mut first = InstanceLock::acquire(&database, Kind::Gateway).unwrap();
+        first.opened();
         first.announce("127.0.0.1:4711".parse().unwrap());
         let Err(LockError::Held(Some(info))) = InstanceLock::acquire(&database, Kind::OneShot)
         else {

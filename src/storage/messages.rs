@@ -100,6 +100,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Tells whether a turn has stored anything.
+    pub fn has_messages(&self, turn: TurnId) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE turn = ?1)")?
+            .query_row([turn.0], |row| row.get(0))?)
+    }
+
     /// Returns a dialog's whole history, oldest first.
     pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(

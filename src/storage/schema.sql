@@ -70,6 +70,8 @@ CREATE TABLE inbox (
     sender TEXT,
     -- Emptied when the turn's messages hold the text.
     content TEXT NOT NULL,
+    -- Of the text: the same id with another text is a mistake.
+    fingerprint TEXT NOT NULL,
     turn INTEGER REFERENCES turns(id) ON DELETE SET NULL,
     -- NULL while open; done, failed, stopped.
     outcome TEXT,

@@ -4,22 +4,11 @@
 
 use serde_json::{Value, json};
 
-use crate::sdk;
 use crate::support::gate::Gate;
-use crate::support::gateway::Gateway;
-use crate::support::home::Home;
-use crate::support::legal::{assert_legal, assert_legal_messages};
 use crate::support::model::{Format, ModelServer, Received};
 use crate::support::script::{Answer, Call};
+use crate::support::stage::{Stage, check_all};
 use crate::support::ws::Client;
-
-/// A home, a model service that speaks both formats, and a gateway that uses one of them.
-struct Desk {
-    // First, so that it is dropped before what it uses.
-    gateway: Gateway,
-    model: ModelServer,
-    home: Home,
-}
 
 /// Two providers at the same service, one a format.
 fn providers(model: &ModelServer) -> Value {
@@ -33,86 +22,28 @@ fn agents(provider: &str) -> Value {
     json!({"default": {"provider": provider, "model": "scripted", "max_tool_iterations": 2}})
 }
 
-impl Desk {
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self::with("messages", answers)
-    }
-
-    fn with(provider: &str, answers: impl IntoIterator<Item = Answer>) -> Self {
-        let model = ModelServer::queue(answers);
-        let changes = json!({"providers": providers(&model), "agents": agents(provider)});
-        let home = Home::with_model_and(&model, changes);
-        let gateway = Gateway::start(&home);
-        Self {
-            gateway,
-            model,
-            home,
-        }
-    }
-
-    /// Kills the gateway and starts it again with another configuration.
-    fn change(self, edit: impl FnOnce(&mut Value)) -> Self {
-        let Self {
-            gateway,
-            model,
-            home,
-        } = self;
-        let text = std::fs::read_to_string(home.config()).unwrap();
-        let mut config = serde_json::from_str(&text).unwrap();
-        edit(&mut config);
-        home.write_config(&config);
-        let gateway = gateway.restart(&home);
-        Self {
-            gateway,
-            model,
-            home,
-        }
-    }
-
-    fn use_provider(self, provider: &str) -> Self {
-        self.change(|config| config["agents"] = agents(provider))
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.gateway.port())
-    }
-
-    fn ask(&self, content: &str) -> String {
-        self.client().ask(content)
-    }
-
-    /// Checks that the model saw so many requests, all of them legal, and returns them.
-    fn requests(&self, n: usize) -> Vec<Received> {
-        let received = self.model.received();
-        assert_eq!(received.len(), n, "requests seen by the model");
-        check_all(&received);
-        received
-    }
+/// A stage whose gateway uses one of the two.
+fn stage_with(provider: &str, answers: impl IntoIterator<Item = Answer>) -> Stage {
+    let model = ModelServer::queue(answers);
+    let config = json!({"providers": providers(&model), "agents": agents(provider)});
+    Stage::with(model, config)
 }
 
-/// Checks requests by the rules of their formats, and by the SDKs.
-fn check_all(received: &[Received]) {
-    for (format, check) in [
-        (Format::Chat, assert_legal as fn(&Value)),
-        (Format::Messages, assert_legal_messages),
-    ] {
-        let ours = received.iter().filter(|one| one.format() == format);
-        let bodies: Vec<Value> = ours.map(|one| without_reasoning(&one.body)).collect();
-        bodies.iter().for_each(check);
-        if !bodies.is_empty() {
-            sdk::assert_valid_as(format, &bodies);
-        }
-    }
+fn messages(answers: impl IntoIterator<Item = Answer>) -> Stage {
+    stage_with("messages", answers)
 }
 
-/// Takes out what vendors added to chat completions and the SDK's own types do not know.
-fn without_reasoning(body: &Value) -> Value {
-    let mut body = body.clone();
-    let messages = body["messages"].as_array_mut().into_iter().flatten();
-    for message in messages.filter_map(Value::as_object_mut) {
-        message.remove("reasoning_content");
-    }
-    body
+/// Kills the gateway and starts it again with another configuration.
+fn change(stage: Stage, edit: impl FnOnce(&mut Value)) -> Stage {
+    let text = std::fs::read_to_string(stage.home.config()).unwrap();
+    let mut config = serde_json::from_str(&text).unwrap();
+    edit(&mut config);
+    stage.home.write_config(&config);
+    stage.crash()
+}
+
+fn use_provider(stage: Stage, provider: &str) -> Stage {
+    change(stage, |config| config["agents"] = agents(provider))
 }
 
 fn calculator(id: &str, expression: &str) -> Call {
@@ -144,12 +75,12 @@ fn blocks(request: &Received, kind: &str) -> Vec<Value> {
 
 #[test]
 fn a_plain_question() {
-    let desk = Desk::new([Answer::text("Hello to you.")]);
-    let mut client = Client::hello(desk.gateway.port(), &["turn_finished"]);
+    let stage = messages([Answer::text("Hello to you.")]);
+    let mut client = Client::hello(stage.gateway.port(), &["turn_finished"]);
     client.say("hello 你好");
     let seen = client.until(&["assistant_response", "error"]);
     assert_eq!(seen.last().unwrap()["content"], "Hello to you.", "{seen:?}");
-    let requests = desk.requests(1);
+    let requests = stage.requests(1);
     let (body, http) = (&requests[0].body, &requests[0].http);
     assert_eq!(http.path, "/v1/messages");
     assert_eq!(http.header("x-api-key"), Some("test-key"));
@@ -177,17 +108,17 @@ fn a_plain_question() {
 
 #[test]
 fn tool_rounds_keep_the_prefix() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::calls([calculator("toolu_1", "17.5% of 2340")]).saying("Let me see."),
         Answer::calls([calculator("toolu_2", "2+2"), calculator("toolu_3", "1/0")]),
         Answer::text("It is 409.5."),
     ]);
     // Two rounds are all that is allowed: the third request offers no tools.
     assert_eq!(
-        desk.ask("what is 17.5% of 2340?"),
+        stage.client().ask("what is 17.5% of 2340?"),
         "It is 409.5.\n\nStopped after 2 tool rounds."
     );
-    let requests = desk.requests(3);
+    let requests = stage.requests(3);
     let (first, second) = (lines(&requests[0]), lines(&requests[1]));
     assert_eq!(second[..first.len()], first[..], "the prefix changed");
     let result = &blocks(&requests[1], "tool_result")[0];
@@ -203,14 +134,14 @@ fn tool_rounds_keep_the_prefix() {
 
 #[test]
 fn parallel_calls_are_answered_together() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::calls([calculator("toolu_1", "2+2"), calculator("toolu_2", "3*3")]),
         Answer::text("4 and 9."),
         Answer::text("Bye."),
     ]);
-    assert_eq!(desk.ask("2+2 and 3*3"), "4 and 9.");
-    assert_eq!(desk.ask("thanks"), "Bye.");
-    let requests = desk.requests(3);
+    assert_eq!(stage.client().ask("2+2 and 3*3"), "4 and 9.");
+    assert_eq!(stage.client().ask("thanks"), "Bye.");
+    let requests = stage.requests(3);
     let last = lines(&requests[1]).pop().unwrap();
     let ids: Vec<&Value> = last["content"]
         .as_array()
@@ -229,21 +160,25 @@ fn parallel_calls_are_answered_together() {
 
 #[test]
 fn thinking_goes_back_across_a_tool_loop_and_a_restart() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::calls([calculator("toolu_1", "6*7")])
             .saying("Let me see.")
             .thinking("", "sig/one+="),
         Answer::text("It is 42.").thinking("6*7 \"is\" 42\n", "sig-two"),
         Answer::text("You asked about 6*7."),
     ]);
-    assert_eq!(desk.ask("what is 6*7?"), "It is 42.");
-    let desk = desk.use_provider("messages");
-    assert_eq!(desk.ask("what did I ask?"), "You asked about 6*7.");
-    let requests = desk.requests(3);
+    assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
+    let stage = use_provider(stage, "messages");
+    assert_eq!(
+        stage.client().ask("what did I ask?"),
+        "You asked about 6*7."
+    );
+    let requests = stage.requests(3);
     let one = json!({"type": "thinking", "thinking": "", "signature": "sig/one+="});
     let two = json!({"type": "thinking", "thinking": "6*7 \"is\" 42\n", "signature": "sig-two"});
-    assert_eq!(blocks(&requests[1], "thinking"), [one.clone()]);
-    assert_eq!(blocks(&requests[2], "thinking"), [one, two]);
+    let both = [one, two];
+    assert_eq!(blocks(&requests[1], "thinking"), both[..1]);
+    assert_eq!(blocks(&requests[2], "thinking"), both);
     let kinds: Vec<Value> = lines(&requests[2])[1]["content"]
         .as_array()
         .unwrap()
@@ -263,7 +198,7 @@ fn thinking_goes_back_across_a_tool_loop_and_a_restart() {
 
 #[test]
 fn refused_thinking_does_not_end_the_dialog() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::calls([calculator("toolu_1", "6*7")]).thinking("hm", "sig-one"),
         Answer::error(
             400,
@@ -271,8 +206,8 @@ fn refused_thinking_does_not_end_the_dialog() {
         ),
         Answer::text("It is 42."),
     ]);
-    assert_eq!(desk.ask("what is 6*7?"), "It is 42.");
-    let requests = desk.requests(3);
+    assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
+    let requests = stage.requests(3);
     assert_eq!(blocks(&requests[1], "thinking").len(), 1);
     assert_eq!(blocks(&requests[2], "thinking").len(), 0);
     assert_eq!(
@@ -297,17 +232,17 @@ fn failures_are_said_and_the_next_turn_works() {
     ];
     let mut all = Vec::new();
     for (answer, code) in rows {
-        let desk = Desk::new([answer, Answer::text("Better now.")]);
-        let mut client = desk.client();
+        let stage = messages([answer, Answer::text("Better now.")]);
+        let mut client = stage.client();
         let reply = client.request("hello");
         assert_eq!(reply["type"], "error", "{reply}");
         assert_eq!(reply["code"], code, "{reply}");
         assert!(!reply.to_string().contains("test-key"), "{reply}");
-        assert!(!desk.gateway.log().contains("test-key"));
+        assert!(!stage.gateway.log().contains("test-key"));
         // A service that refused the key rests for a while; a new process asks it at once.
-        let desk = desk.use_provider("messages");
-        assert_eq!(desk.ask("and now?"), "Better now.");
-        let received = desk.model.received();
+        let stage = use_provider(stage, "messages");
+        assert_eq!(stage.client().ask("and now?"), "Better now.");
+        let received = stage.model.received();
         assert_eq!(received.len(), 2, "{reply}");
         all.extend(received);
     }
@@ -316,34 +251,34 @@ fn failures_are_said_and_the_next_turn_works() {
 
 #[test]
 fn busy_services_are_asked_again() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::error(529, "Overloaded").header("retry-after-ms", "1"),
         Answer::error(500, "Internal server error").header("retry-after", "0"),
         Answer::text("Here I am."),
     ]);
-    assert_eq!(desk.ask("hello"), "Here I am.");
-    let requests = desk.requests(3);
+    assert_eq!(stage.client().ask("hello"), "Here I am.");
+    let requests = stage.requests(3);
     assert_eq!(requests[0].body, requests[2].body);
 }
 
 #[test]
 fn a_stream_that_breaks_off_is_marked_and_stays_legal() {
     let gate = Gate::new();
-    let desk = Desk::new([
+    let stage = messages([
         Answer::calls([calculator("toolu_1", "6*7")])
             .saying("Let me ")
             .thinking("hm", "sig")
             .held_after(10, &gate),
         Answer::text("Fine."),
     ]);
-    let mut client = Client::hello(desk.gateway.port(), &["assistant_delta"]);
+    let mut client = Client::hello(stage.gateway.port(), &["assistant_delta"]);
     client.say("what is 6*7?");
     gate.wait_reached();
     client.say("/stop");
     client.until(&["command_executed"]);
     gate.wait_hung_up();
-    assert_eq!(desk.ask("are you there?"), "Fine.");
-    let requests = desk.requests(2);
+    assert_eq!(stage.client().ask("are you there?"), "Fine.");
+    let requests = stage.requests(2);
     assert_eq!(
         blocks(&requests[1], "tool_use").len(),
         0,
@@ -353,20 +288,20 @@ fn a_stream_that_breaks_off_is_marked_and_stays_legal() {
         Answer::text("one two three four").cut_after(900),
         Answer::text("Fine."),
     ];
-    let desk = Desk::new(cut);
-    let said = desk.ask("count");
+    let stage = messages(cut);
+    let said = stage.client().ask("count");
     assert!(
         said.starts_with("one") && said.ends_with("[cut off]"),
         "{said}"
     );
-    assert_eq!(desk.ask("go on"), "Fine.");
-    let requests = desk.requests(2);
+    assert_eq!(stage.client().ask("go on"), "Fine.");
+    let requests = stage.requests(2);
     assert!(!requests[1].body.to_string().contains("[cut off]"));
 }
 
 #[test]
 fn odd_endings() {
-    let desk = Desk::new([
+    let stage = messages([
         Answer::text("I would rather").finish("refusal"),
         Answer::calls([calculator("toolu_1", "6*7")])
             .saying("Let me see.")
@@ -376,18 +311,18 @@ fn odd_endings() {
         Answer::calls([]).finish("stop"),
         Answer::text("Bye."),
     ]);
-    let refused = desk.ask("do harm");
+    let refused = stage.client().ask("do harm");
     assert_eq!(
         refused,
         "I would rather\n\nThe model declined to answer this."
     );
-    let cut = desk.ask("what is 6*7?");
+    let cut = stage.client().ask("what is 6*7?");
     assert!(cut.starts_with("Let me see.\n\n[cut off at"), "{cut}");
-    assert_eq!(desk.ask("count"), "One and two.");
-    assert!(desk.ask("hm").contains("empty answer"));
-    assert_eq!(desk.ask("bye"), "Bye.");
+    assert_eq!(stage.client().ask("count"), "One and two.");
+    assert!(stage.client().ask("hm").contains("empty answer"));
+    assert_eq!(stage.client().ask("bye"), "Bye.");
     // The continuation of a paused answer ends with that answer: the rules for new questions do not fit it.
-    let received = desk.model.received();
+    let received = stage.model.received();
     let paused = received[3].body["messages"].as_array().unwrap().last();
     assert_eq!(
         paused.unwrap()["content"],
@@ -395,8 +330,7 @@ fn odd_endings() {
     );
     assert_eq!(received.len(), 6);
     let last = &received[5];
-    assert_legal_messages(&last.body);
-    sdk::assert_valid_as(Format::Messages, &[last.body.clone()]);
+    check_all(&received[5..]);
     let sent = last.body.to_string();
     assert!(!sent.contains("I would rather"), "{sent}");
     assert!(!sent.contains("tool_use"), "{sent}");
@@ -421,12 +355,12 @@ fn a_dialog_moves_between_the_formats() {
     let answers = rounds
         .iter()
         .flat_map(|id| thoughtful_round(id, "It is 42."));
-    let mut desk = Desk::with("chat", answers);
+    let mut stage = stage_with("chat", answers);
     for provider in ["chat", "messages", "chat", "messages"] {
-        desk = desk.use_provider(provider);
-        assert_eq!(desk.ask("what is 6*7?"), "It is 42.");
+        stage = use_provider(stage, provider);
+        assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
     }
-    let requests = desk.requests(8);
+    let requests = stage.requests(8);
     let formats: Vec<Format> = requests.iter().map(Received::format).collect();
     let (chat, messages) = (Format::Chat, Format::Messages);
     assert_eq!(
@@ -459,21 +393,21 @@ fn a_provider_that_changes_its_format_keeps_its_dialogs() {
     let answers = ["call_1", "toolu_1", "call_2"]
         .iter()
         .flat_map(|id| thoughtful_round(id, "It is 42."));
-    let mut desk = Desk::with("chat", answers);
+    let mut stage = stage_with("chat", answers);
     // One name and one model all along, so that only the stored form tells whose thinking it is.
     for (kind, at_root) in [("openai", false), ("anthropic", true), ("openai", false)] {
         let base_url = if at_root {
-            desk.model.origin()
+            stage.model.origin()
         } else {
-            desk.model.base_url()
+            stage.model.base_url()
         };
-        desk = desk.change(|config| {
+        stage = change(stage, |config| {
             config["providers"]["chat"]["type"] = json!(kind);
             config["providers"]["chat"]["base_url"] = json!(base_url);
         });
-        assert_eq!(desk.ask("what is 6*7?"), "It is 42.");
+        assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
     }
-    let requests = desk.requests(6);
+    let requests = stage.requests(6);
     assert_eq!(blocks(&requests[2], "thinking").len(), 0);
     assert_eq!(blocks(&requests[3], "thinking").len(), 1);
     let messages = requests[4].body["messages"].as_array().unwrap();

@@ -56,15 +56,9 @@ fn judge(format: Format, bodies: &[Value]) -> Option<(bool, String)> {
     Some(run(&python, "validate_requests.py", &arguments))
 }
 
-/// Panics if the SDK's types refuse one of these bodies for chat completions.
-#[track_caller]
-pub(crate) fn assert_valid(bodies: &[Value]) {
-    assert_valid_as(Format::Chat, bodies);
-}
-
 /// Panics if the types of a format's SDK refuse one of these bodies.
 #[track_caller]
-pub(crate) fn assert_valid_as(format: Format, bodies: &[Value]) {
+pub(crate) fn assert_valid(format: Format, bodies: &[Value]) {
     if let Some((valid, text)) = judge(format, bodies) {
         assert!(valid, "{text}");
     }
@@ -99,7 +93,7 @@ fn full_request() -> Value {
 #[test]
 fn the_judge_accepts_good_requests() {
     let small = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
-    assert_valid(&[full_request(), small]);
+    assert_valid(Format::Chat, &[full_request(), small]);
 }
 
 #[test]
@@ -166,7 +160,7 @@ fn full_messages() -> Value {
 fn the_other_judge_accepts_good_requests() {
     let messages = json!([{"role": "user", "content": "hi"}]);
     let small = json!({"model": "m", "max_tokens": 1, "messages": messages, "stream": false});
-    assert_valid_as(Format::Messages, &[full_messages(), small]);
+    assert_valid(Format::Messages, &[full_messages(), small]);
 }
 
 #[test]

@@ -7,49 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::sdk;
 use crate::support::gate::Gate;
 use crate::support::gateway::{Gateway, command};
 use crate::support::home::Home;
-use crate::support::legal::assert_legal;
 use crate::support::model::{ModelServer, Received};
 use crate::support::script::{Answer, Call};
+use crate::support::stage::Stage;
 use crate::support::ws::Client;
-
-/// A home, a scripted model and a gateway that uses them.
-struct Stage {
-    // First, so that it is dropped before what it uses.
-    gateway: Gateway,
-    model: ModelServer,
-    home: Home,
-}
-
-impl Stage {
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let model = ModelServer::queue(answers);
-        let home = Home::with_model(&model);
-        let gateway = Gateway::start(&home);
-        Self {
-            gateway,
-            model,
-            home,
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.gateway.port())
-    }
-
-    /// Checks that the model saw so many requests, all of them legal, and returns them.
-    fn requests(&self, n: usize) -> Vec<Received> {
-        let received = self.model.received();
-        assert_eq!(received.len(), n, "requests seen by the model");
-        let bodies: Vec<Value> = received.iter().map(|one| one.body.clone()).collect();
-        bodies.iter().for_each(assert_legal);
-        sdk::assert_valid(&bodies);
-        received
-    }
-}
 
 fn calculator(id: &str, expression: &str) -> Call {
     Call::new(id, "calculator", json!({"expression": expression}))
@@ -281,13 +245,13 @@ fn dialogs_do_not_wait_for_each_other() {
 
 #[test]
 fn a_conversation_survives_kill_9() {
-    let mut stage = Stage::new([
+    let stage = Stage::new([
         Answer::calls([calculator("c1", "6*7")]),
         Answer::text("It is 42."),
         Answer::text("You asked about 6*7."),
     ]);
     assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
-    stage.gateway = stage.gateway.restart(&stage.home);
+    let stage = stage.crash();
     assert_eq!(
         stage.client().ask("what did I ask?"),
         "You asked about 6*7."
@@ -303,7 +267,7 @@ fn a_conversation_survives_kill_9() {
 #[test]
 fn an_unfinished_turn_goes_on_after_kill_9() {
     let gate = Gate::new();
-    let mut stage = Stage::new([
+    let stage = Stage::new([
         Answer::text("lost").held(&gate),
         Answer::text("Found again."),
         Answer::text("Both kept."),
@@ -312,7 +276,7 @@ fn an_unfinished_turn_goes_on_after_kill_9() {
     client.say("keep this");
     gate.wait_reached();
     let session_id = client.session_id.clone();
-    stage.gateway = stage.gateway.restart(&stage.home);
+    let stage = stage.crash();
     let mut client = stage.client();
     assert_eq!(client.session_id, session_id);
     // Waits behind the turn that goes on.

@@ -11,7 +11,7 @@ use super::talk::failure;
 use crate::cli::Global;
 use crate::cli::exit::{self, Failure};
 use crate::cli::setup::say;
-use crate::wire::{ServerBody, TokenUsage, rfc3339};
+use crate::wire::{ServerBody, ServerMessage, TokenUsage, rfc3339};
 
 /// Version of the JSON forms.
 const SCHEMA: u32 = 1;
@@ -83,6 +83,17 @@ impl Output {
         })
     }
 
+    /// Returns which messages are of use: pieces of the answer cost both sides time and are left out where only the whole
+    /// is printed.
+    pub(super) fn capabilities(&self) -> Vec<String> {
+        let names: &[&str] = match self.mode {
+            Mode::Stream | Mode::JsonLines => &["stream"],
+            Mode::Text | Mode::Json if self.verbose => &["turn_finished", "tool_started"],
+            Mode::Text | Mode::Json => &["turn_finished"],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// Takes a raw frame; `--jsonl` prints it with a version, a number and a time.
     pub(super) fn frame(&mut self, frame: &str) -> Result<(), Failure> {
         if self.mode != Mode::JsonLines {
@@ -100,11 +111,22 @@ impl Output {
         self.write(&format!("{}\n", Value::Object(line)))
     }
 
-    /// Takes a message about our request; returns its end once it comes.
-    pub(super) fn message(
+    /// Takes a frame of the running turn; returns the end of our request once it comes. Fails if the output does.
+    pub(super) fn take(
         &mut self,
-        body: &ServerBody<'_>,
+        frame: &str,
+        request_id: &str,
     ) -> Result<Option<Result<(), Failure>>, Failure> {
+        self.frame(frame)?;
+        match ServerMessage::parse(frame) {
+            Ok(message) if message.request_id.as_deref() == Some(request_id) => {
+                self.message(&message.body)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn message(&mut self, body: &ServerBody<'_>) -> Result<Option<Result<(), Failure>>, Failure> {
         match body {
             ServerBody::AssistantDelta {
                 content, reasoning, ..

@@ -9,7 +9,10 @@ pub(crate) mod http;
 pub(crate) mod legal;
 pub(crate) mod messages;
 pub(crate) mod model;
+pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod script;
+pub(crate) mod stage;
 pub(crate) mod ws;
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ use crate::sdk;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::legal::assert_legal;
-use crate::support::model::ModelServer;
+use crate::support::model::{Format, ModelServer};
 use crate::support::process::PATIENCE;
 use crate::support::python::sqlite;
 use crate::support::ws::Client;
@@ -216,7 +216,7 @@ impl World {
     pub(super) fn requests_have_the_right_types(&self) {
         let received = self.model.received();
         let bodies: Vec<Value> = received.into_iter().map(|one| one.body).collect();
-        sdk::assert_valid(&bodies);
+        sdk::assert_valid(Format::Chat, &bodies);
     }
 
     /// Counts the marks in the ledger. A call that the model was told has run has left one, an interrupted one at most

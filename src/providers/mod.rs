@@ -12,6 +12,7 @@ mod http;
 mod openai;
 mod quirks;
 mod retry;
+mod schema;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -27,6 +28,7 @@ pub use feed::Pace;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
+pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};
 
 /// Rules of a wire format that history must obey before it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,6 +21,7 @@ mod openai;
 mod quirks;
 mod read;
 mod retry;
+mod schema;
 mod service;
 mod sse;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use feed::Pace;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
+pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};
 pub use service::ServiceSettings;
 
 /// Rules of a wire format that history must obey before it is sent.

@@ -15,12 +15,12 @@ use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
-    ToolSpec,
+    ToolSpec, clean_description, clean_schema,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, Registry, Tool, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -53,14 +53,7 @@ pub(super) fn parts(
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
     let registry = Registry::new(tools::builtin(bash(config, launch.umask)));
-    let specs: Vec<ToolSpec> = registry
-        .iter()
-        .map(|tool| ToolSpec {
-            name: tool.name().into_owned(),
-            description: tool.description().into_owned(),
-            parameters: tool.parameters(),
-        })
-        .collect();
+    let specs: Vec<ToolSpec> = registry.iter().map(|tool| spec(&**tool)).collect();
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -104,6 +97,19 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
             config.workspace_dir.display()
         )
     })
+}
+
+/// Describes a tool in a way that every model service accepts.
+fn spec(tool: &dyn Tool) -> ToolSpec {
+    let cleaned = clean_schema(&tool.parameters());
+    for loss in &cleaned.losses {
+        log::debug!("tool {}: {loss}", tool.name());
+    }
+    ToolSpec {
+        name: tool.name().into_owned(),
+        description: clean_description(&tool.description()).into_owned(),
+        parameters: cleaned.schema,
+    }
 }
 
 /// Returns the path with something added to its file name.
@@ -268,4 +274,22 @@ impl Outbox for OutboxRows {
 
 fn text(error: StorageError) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_tools_lose_nothing() {
+        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let tools = tools::builtin(bash);
+        assert_eq!(tools.len(), 5);
+        for tool in tools {
+            let parameters = tool.parameters();
+            let cleaned = clean_schema(&parameters);
+            assert_eq!(cleaned.losses, [], "{}", tool.name());
+            assert_eq!(cleaned.schema, parameters, "{}", tool.name());
+        }
+    }
 }

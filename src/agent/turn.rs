@@ -219,7 +219,9 @@ impl Loop<'_, '_> {
         let setup = self.setup;
         let mut messages = legalise(history).request;
         if last {
-            messages.push(Message::text(Role::User, OUT_OF_ROUNDS));
+            messages
+                .to_mut()
+                .push(Message::text(Role::User, OUT_OF_ROUNDS));
         }
         let order = setup.models.order(self.bound, Instant::now());
         let mut failed = None;

@@ -6,6 +6,7 @@
 mod breaker;
 mod demo;
 mod error;
+mod estimate;
 mod fault;
 mod feed;
 mod http;
@@ -24,6 +25,7 @@ use crate::threads::CancelToken;
 
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
+pub use estimate::{Calibration, Sample, estimate_image, estimate_request, estimate_text};
 pub use feed::Pace;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};

@@ -30,7 +30,7 @@ check:
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:
 	$(CARGO) build --release --locked
-	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --bench gateway -- $(BENCH)
+	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --profile dev --bench gateway -- $(BENCH)
 
 fmt:
 	$(CARGO) fmt

@@ -1,4 +1,16 @@
 //! PicoBot: a personal AI assistant runtime for small machines.
+//!
+//! One process of named threads joined by bounded queues, one SQLite file, no async runtime. `ARCHITECTURE.md` has the
+//! picture, the thread table and a turn from socket to socket. Modules import downwards only:
+//!
+//! ```text
+//! 5 compose    gateway  cli
+//! 4 actors     session  channels
+//! 3 turn       agent
+//! 2 abilities  tools
+//! 1 resources  storage  providers  bus  sandbox
+//! 0 words      chat  wire  config  observability  threads  platform
+//! ```
 
 pub mod agent;
 pub mod bus;

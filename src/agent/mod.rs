@@ -5,10 +5,12 @@
 
 mod calls;
 mod legalise;
+mod models;
 mod prompt;
 mod turn;
 
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
+pub use models::{Candidate, Models};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
     Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::calls;
 use super::legalise::{CallIds, legalise, mend_calls};
+use super::models::Models;
 use crate::chat::{
     CallRecord, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
 use crate::observability::{Event, Observers};
-use crate::providers::{Delta, ModelSpec, Provider, ProviderError, Reply, Request, ToolSpec};
+use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
 use crate::tools::{Registry, Workspace};
 
@@ -34,10 +35,20 @@ pub struct Step {
 #[error("the step could not be stored")]
 pub struct JournalError;
 
-/// Makes steps durable.
+/// What a turn needs from whoever keeps its dialog.
 pub trait Journal {
     /// Stores a step; when this returns, it survives a crash.
     fn commit(&mut self, step: Step) -> Result<(), JournalError>;
+
+    /// Says whether another model call may be paid for; else a sentence for the person.
+    fn may_ask(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Makes a history shorter that the model found too long. Returns false if it cannot be made shorter.
+    fn make_room(&mut self, _history: &mut Vec<Message>) -> Result<bool, JournalError> {
+        Ok(false)
+    }
 }
 
 /// Is told what happens while it happens; called from the turn's thread and from its tools' threads.
@@ -60,10 +71,8 @@ pub struct Setup<'a> {
     pub turn: i64,
     /// The dialog.
     pub session: &'a SessionId,
-    /// The model service.
-    pub provider: &'a dyn Provider,
-    /// The model.
-    pub model: &'a ModelSpec,
+    /// Who is asked.
+    pub models: &'a Models,
     /// The system prompt.
     pub system: &'a str,
     /// The tools as the model sees them.
@@ -93,7 +102,14 @@ pub enum TurnEnd {
         stop: StopReason,
     },
     /// The model service failed.
-    Failed(ProviderError),
+    Failed {
+        /// How.
+        error: ProviderError,
+        /// The configured name of the one that was asked last.
+        provider: String,
+    },
+    /// No further model call may be paid for: a sentence for the person.
+    OverBudget(String),
     /// It was cancelled.
     Stopped,
     /// A step could not be stored.
@@ -109,6 +125,8 @@ pub struct TurnResult {
     pub rest: Step,
     /// Tokens of all its model calls.
     pub usage: Usage,
+    /// The model that answered last, or was asked last.
+    pub model: String,
 }
 
 /// Runs a turn on a stored history that ends with the user's message or with tool results.
@@ -126,6 +144,8 @@ pub fn run_turn(
         ids: CallIds::of(&history),
         step: first,
         usage: Usage::default(),
+        bound: None,
+        asked: 0,
         journal,
     };
     let end = state.run(&mut history);
@@ -133,6 +153,7 @@ pub fn run_turn(
         end: end.unwrap_or_else(|early| early),
         rest: state.step,
         usage: state.usage,
+        model: setup.models.get(state.asked).model.model_id.clone(),
     }
 }
 
@@ -142,6 +163,10 @@ struct Loop<'a, 'j> {
     /// Collected since the last commit.
     step: Step,
     usage: Usage,
+    /// Whose calls this turn has run: only the same model may go on.
+    bound: Option<usize>,
+    /// Who was asked last.
+    asked: usize,
     journal: &'j mut dyn Journal,
 }
 
@@ -157,6 +182,7 @@ impl Loop<'_, '_> {
                 return Ok(self.answer(reply, last.then_some(rounds)));
             }
             rounds += 1;
+            self.bound = Some(self.asked);
             history.push(reply.message.clone());
             self.step.messages.push(reply.message);
             self.run_calls(history)?;
@@ -171,26 +197,100 @@ impl Loop<'_, '_> {
         self.run_calls(history)
     }
 
-    /// Makes one model call.
-    fn ask(&mut self, history: &[Message], last: bool) -> Result<Reply, TurnEnd> {
-        let setup = self.setup;
-        if setup.cancel.is_cancelled() {
-            return Err(TurnEnd::Stopped);
+    /// Asks the model; a history that is too long is made shorter once.
+    fn ask(&mut self, history: &mut Vec<Message>, last: bool) -> Result<Reply, TurnEnd> {
+        match self.ask_in_turn(history, last) {
+            Err(TurnEnd::Failed {
+                error: ProviderError::ContextTooLong(_),
+                ..
+            }) if self
+                .journal
+                .make_room(history)
+                .map_err(|JournalError| TurnEnd::NotStored)? =>
+            {
+                self.ask_in_turn(history, last)
+            }
+            other => other,
         }
+    }
+
+    /// Asks one candidate after the other until one answers. Once text was shown nobody else is asked.
+    fn ask_in_turn(&mut self, history: &[Message], last: bool) -> Result<Reply, TurnEnd> {
+        let setup = self.setup;
         let mut messages = legalise(history).request;
         if last {
             messages.push(Message::text(Role::User, OUT_OF_ROUNDS));
         }
+        let order = setup.models.order(self.bound, Instant::now());
+        let mut failed = None;
+        for index in order {
+            if setup.cancel.is_cancelled() {
+                return Err(TurnEnd::Stopped);
+            }
+            self.journal.may_ask().map_err(TurnEnd::OverBudget)?;
+            let moved_on = failed.is_some() || (index != 0 && self.asked != index);
+            self.asked = index;
+            if moved_on && self.bound.is_none() {
+                setup.watch.notice(&self.takeover(index));
+            }
+            let mut shown = String::new();
+            match self.call(index, &messages, last, &mut shown) {
+                Ok(reply) => {
+                    setup.models.works(index);
+                    return Ok(reply);
+                }
+                Err(error) => {
+                    let may_move_on =
+                        setup.models.rest(index, &error, Instant::now()) && shown.is_empty();
+                    self.keep_partial(shown);
+                    failed = Some(match error {
+                        ProviderError::Cancelled => return Err(TurnEnd::Stopped),
+                        error => TurnEnd::Failed {
+                            error,
+                            provider: setup.models.get(index).provider.name().to_owned(),
+                        },
+                    });
+                    if !may_move_on {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failed.expect("the order is never empty: the first choice is always in it"))
+    }
+
+    /// Says who answers in place of the first choice.
+    fn takeover(&self, index: usize) -> String {
+        let models = self.setup.models;
+        let (first, now) = (models.first(), models.get(index));
+        format!(
+            "{} ({}) is not available now; {} ({}) answers.",
+            first.model.model_id,
+            first.provider.name(),
+            now.model.model_id,
+            now.provider.name()
+        )
+    }
+
+    /// Makes one model call.
+    fn call(
+        &mut self,
+        index: usize,
+        messages: &[Message],
+        last: bool,
+        shown: &mut String,
+    ) -> Result<Reply, ProviderError> {
+        let setup = self.setup;
+        let candidate = setup.models.get(index);
         let request = Request {
-            model: setup.model,
+            model: &candidate.model,
             system: setup.system,
             tools: if last { &[] } else { setup.specs },
-            messages: &messages,
+            messages,
         };
         let at = SystemTime::now();
         let began = Instant::now();
-        let mut shown = String::new();
-        let result = setup.provider.stream(
+        let result = candidate.provider.stream(
             &request,
             &mut |delta| match delta {
                 Delta::Text(text) => {
@@ -202,25 +302,29 @@ impl Loop<'_, '_> {
             },
             setup.cancel,
         );
-        self.record(&result, at, began.elapsed());
-        match result {
-            Ok(reply) => Ok(reply),
-            Err(error) => {
-                if !shown.trim().is_empty() {
-                    let mut partial = Message::text(Role::Assistant, shown);
-                    partial.parts.push(Part::Note(CUT_OFF.to_owned()));
-                    self.step.messages.push(partial);
-                }
-                Err(match error {
-                    ProviderError::Cancelled => TurnEnd::Stopped,
-                    error => TurnEnd::Failed(error),
-                })
-            }
-        }
+        self.record(index, &result, at, began.elapsed());
+        result
     }
 
-    fn record(&mut self, result: &Result<Reply, ProviderError>, at: SystemTime, latency: Duration) {
+    /// Keeps what was shown of an answer that broke off.
+    fn keep_partial(&mut self, shown: String) {
+        if shown.trim().is_empty() {
+            return;
+        }
+        let mut partial = Message::text(Role::Assistant, shown);
+        partial.parts.push(Part::Note(CUT_OFF.to_owned()));
+        self.step.messages.push(partial);
+    }
+
+    fn record(
+        &mut self,
+        index: usize,
+        result: &Result<Reply, ProviderError>,
+        at: SystemTime,
+        latency: Duration,
+    ) {
         let setup = self.setup;
+        let candidate = setup.models.get(index);
         let (outcome, usage, first_token, attempts) = match result {
             Ok(reply) => ("ok", reply.usage, reply.first_token, reply.attempts),
             Err(error) => (error.class().0, Usage::default(), None, 1),
@@ -228,18 +332,22 @@ impl Loop<'_, '_> {
         self.usage.add(usage);
         setup.observers.tell(Event::ModelCalled {
             turn: setup.turn,
-            provider: setup.provider.name(),
-            model: &setup.model.model_id,
+            provider: candidate.provider.name(),
+            model: &candidate.model.model_id,
             usage,
             took: latency,
             outcome,
         });
         self.step.model_calls.push(ModelCall {
-            provider: setup.provider.name().to_owned(),
-            model: setup.model.model_id.clone(),
+            provider: candidate.provider.name().to_owned(),
+            model: candidate.model.model_id.clone(),
             purpose: "turn",
             outcome,
             usage,
+            cost: candidate
+                .price
+                .as_ref()
+                .and_then(|price| Some((price.cost(&usage)?, price.currency.clone()))),
             latency,
             first_token,
             attempts,
@@ -334,3 +442,7 @@ const REFUSED: &str = "The model declined to answer this.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
 const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
                              is done, what is not, and what you found.";
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

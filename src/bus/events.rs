@@ -172,6 +172,8 @@ pub enum ErrorCode {
     Timeout,
     /// A fault of ours; the text holds a reference into the log.
     Internal,
+    /// The configured budget is used up.
+    Budget,
     /// The gateway is ending.
     ShuttingDown,
 }
@@ -191,6 +193,7 @@ impl ErrorCode {
             Self::Auth => "auth",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::Budget => "budget",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -208,6 +211,7 @@ impl ErrorCode {
             Self::Provider,
             Self::Auth,
             Self::Timeout,
+            Self::Budget,
             Self::ShuttingDown,
         ]
         .into_iter()

@@ -21,6 +21,8 @@ pub(super) const PROVIDER: u8 = 6;
 pub(super) const TIMEOUT: u8 = 7;
 /// Stopped by someone.
 pub(super) const STOPPED: u8 = 8;
+/// The configured budget is used up.
+pub(super) const BUDGET: u8 = 10;
 /// The database is damaged, newer or in use.
 pub(super) const DATABASE: u8 = 12;
 
@@ -102,6 +104,11 @@ impl From<anyhow::Error> for Failure {
                 _ => failure.hint("check gateway.host and gateway.port"),
             };
         }
-        Self::new(AGENT, message)
+        let failure = Self::new(AGENT, message);
+        if error.root_cause().is::<std::io::Error>() {
+            failure.hint("check that the path exists and can be used")
+        } else {
+            failure
+        }
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::Global;
-use super::exit::{self, Failure};
+use super::exit::Failure;
 use super::setup::{load_config, start_log};
 use crate::config::Config;
 use crate::gateway::{self, Launch};
@@ -61,11 +61,8 @@ pub(super) fn run(global: &Global, umask: u32, args: GatewayArgs) -> Result<(), 
         config_path: loaded.path,
         umask,
     };
-    if gateway::run(&launch)? {
-        Ok(())
-    } else {
-        Err(Failure::silent(exit::AGENT))
-    }
+    gateway::run(&launch)?;
+    Ok(())
 }
 
 /// Says in the first line who answers, and how to change that.

@@ -15,6 +15,8 @@ pub struct AgentConfig {
     pub provider: String,
     /// Name of a model that exists.
     pub model: String,
+    /// Who answers when that one cannot: names of a provider and a model, in order.
+    pub fallbacks: Vec<(String, String)>,
     /// Tool rounds of one turn, 1 to 99.
     pub max_tool_iterations: u32,
     /// Context size in tokens; beyond it the dialog is compressed.
@@ -26,6 +28,7 @@ impl AgentConfig {
         let config = Self {
             provider: reference(&mut section, "provider", providers),
             model: reference(&mut section, "model", models),
+            fallbacks: fallbacks(&mut section, providers, models),
             max_tool_iterations: section
                 .whole("max_tool_iterations", 1..=MAX_TOOL_ITERATIONS)
                 .unwrap_or(MAX_TOOL_ITERATIONS),
@@ -42,10 +45,34 @@ impl AgentConfig {
         Self {
             provider: "demo".to_owned(),
             model: "demo".to_owned(),
+            fallbacks: Vec::new(),
             max_tool_iterations: MAX_TOOL_ITERATIONS,
             token_limit: TOKEN_LIMIT,
         }
     }
+}
+
+fn fallbacks(
+    section: &mut Section<'_>,
+    providers: &[String],
+    models: &[String],
+) -> Vec<(String, String)> {
+    let elements = section
+        .get("fallbacks")
+        .map(|field| field.elements())
+        .unwrap_or_default();
+    elements
+        .into_iter()
+        .map(|element| {
+            let mut section = element.section();
+            let pair = (
+                reference(&mut section, "provider", providers),
+                reference(&mut section, "model", models),
+            );
+            section.finish();
+            pair
+        })
+        .collect()
 }
 
 fn reference(section: &mut Section<'_>, what: &'static str, names: &[String]) -> String {

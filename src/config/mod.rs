@@ -8,6 +8,7 @@
 
 mod agents;
 mod browser;
+mod budget;
 mod channels;
 mod client;
 mod context;
@@ -39,13 +40,14 @@ use reader::Section;
 
 pub use agents::AgentConfig;
 pub use browser::BrowserConfig;
+pub use budget::BudgetConfig;
 pub use channels::{ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupPolicy};
 pub use client::ClientConfig;
 pub use gateway::{Auth, Cleanup, GatewayConfig};
 pub use load::{LoadOptions, Loaded, load, process_env};
 pub use mcp::{McpConfig, McpServerConfig, McpTransport};
 pub use memory::MemoryConfig;
-pub use models::{InputType, ModelConfig};
+pub use models::{InputType, ModelConfig, PriceConfig};
 pub use problem::{ConfigErrors, Excerpt, Position, Problem, Severity};
 pub use providers::{ProviderConfig, ProviderKind, TimeLimits};
 pub use sandbox::{SandboxConfig, SandboxLevel};
@@ -77,6 +79,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// Recall and retention.
     pub memory: MemoryConfig,
+    /// How much model calls may cost.
+    pub budget: BudgetConfig,
     /// MCP servers.
     pub mcp: McpConfig,
     /// The browser tool.
@@ -132,6 +136,7 @@ impl Config {
             client: ClientConfig::read(root.child("client"), &gateway),
             channels: ChannelsConfig::read(root.child("channels"), workspace),
             memory: MemoryConfig::read(root.child("memory")),
+            budget: BudgetConfig::read(root.child("budget")),
             mcp: McpConfig::read(root.child("mcp")),
             browser: BrowserConfig::read(root.child("browser")),
             sandbox: SandboxConfig::read(root.child("sandbox")),
@@ -187,7 +192,13 @@ impl Minds {
         }
         let used: BTreeSet<&str> = agents
             .values()
-            .map(|agent| agent.provider.as_str())
+            .flat_map(|agent| {
+                let fallbacks = agent
+                    .fallbacks
+                    .iter()
+                    .map(|(provider, _)| provider.as_str());
+                fallbacks.chain([agent.provider.as_str()])
+            })
             .collect();
         let providers = providers.into_iter().map(|(name, section)| {
             let is_used = used.contains(name.as_str());

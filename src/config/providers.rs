@@ -37,8 +37,8 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// Address, `http` or `https`, with the version segment where the service wants one. Empty for the demo.
     pub base_url: String,
-    /// The key, unless the service needs none.
-    pub api_key: Option<Secret>,
+    /// The keys, tried in order; empty if the service needs none. `api_key` is one text or a list.
+    pub api_keys: Vec<Secret>,
     /// Headers sent with every request.
     pub extra_headers: BTreeMap<String, Secret>,
     /// Time limits.
@@ -58,7 +58,7 @@ impl ProviderConfig {
         let config = Self {
             kind,
             base_url: base_url.unwrap_or_else(|| default_url(kind).to_owned()),
-            api_key: section.secret("api_key"),
+            api_keys: section.one_or_many_secrets("api_key"),
             extra_headers: section.headers("extra_headers"),
             time_limits: TimeLimits::read(&mut section),
         };
@@ -82,7 +82,7 @@ impl ProviderConfig {
         Self {
             kind: ProviderKind::Demo,
             base_url: String::new(),
-            api_key: None,
+            api_keys: Vec::new(),
             extra_headers: BTreeMap::new(),
             time_limits: TimeLimits::default(),
         }

@@ -129,8 +129,16 @@ impl<'a> Section<'a> {
         text.unwrap_or_default()
     }
 
-    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        self.get(key)?.secret()
+    /// Returns the secrets of one text or of a list of texts; empty texts are left out.
+    pub(super) fn one_or_many_secrets(&mut self, key: &'static str) -> Vec<Secret> {
+        let Some(field) = self.get(key) else {
+            return Vec::new();
+        };
+        if field.value().as_array().is_none() {
+            return field.secret().into_iter().collect();
+        }
+        let elements = field.elements();
+        elements.iter().filter_map(Field::secret).collect()
     }
 
     /// Returns a secret; reports a missing or empty one if the section is in use.

@@ -156,7 +156,7 @@ fn the_minimal_file_loads_unchanged() {
     assert_eq!(loaded.warnings, []);
     let provider = &loaded.config.providers["openai"];
     assert_eq!(provider.kind, ProviderKind::OpenAi);
-    assert_eq!(provider.api_key.as_ref().unwrap().expose(), "sk-test-1234");
+    assert_eq!(provider.api_keys[0].expose(), "sk-test-1234");
     assert_eq!(provider.time_limits, TimeLimits::default());
     let model = &loaded.config.models["gpt-4o"];
     assert_eq!(
@@ -229,12 +229,7 @@ fn the_environment_wins_over_dotenv() {
     );
     let key = |machine: &Machine| {
         let config = machine.load().unwrap().config;
-        config.providers["openai"]
-            .api_key
-            .clone()
-            .unwrap()
-            .expose()
-            .to_owned()
+        config.providers["openai"].api_keys[0].expose().to_owned()
     };
     assert_eq!(key(&machine), "from-process");
     machine.options.env.clear();
@@ -300,7 +295,7 @@ fn placeholders_count_only_in_sections_in_use() {
     let unused = r#""spare": {"type": "openai", "api_key": "<SPARE_KEY>"}, "openai":"#;
     let text = MINIMAL.replace("\"openai\":", unused);
     let loaded = load_text(&text, &[("OPENAI_API_KEY", "k")]).unwrap();
-    assert_eq!(loaded.config.providers["spare"].api_key, None);
+    assert_eq!(loaded.config.providers["spare"].api_keys, []);
     assert_eq!(problems(&text, &[("OPENAI_API_KEY", "")]).len(), 1);
 }
 
@@ -539,13 +534,13 @@ fn known_keys() -> BTreeSet<String> {
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
 "channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
-"browser": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
+"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
     );
     let text = text.replace("\"type\"", "\"zzzzzzzzzz\": 0, \"type\"");
-    let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"model_id\"");
+    let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 17);
+    assert_eq!(warnings.len(), 19);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

@@ -4,21 +4,23 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
+use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
-use crate::chat::ChannelId;
+use crate::chat::{ChannelId, Price};
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
-    Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, OpenAiSettings, Provider, ToolSpec,
+    Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
+    ToolSpec, clean_description, clean_schema,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Deps};
+use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, Registry, Tool, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -51,14 +53,7 @@ pub(super) fn parts(
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
     let registry = Registry::new(tools::builtin(bash(config, launch.umask)));
-    let specs: Vec<ToolSpec> = registry
-        .iter()
-        .map(|tool| ToolSpec {
-            name: tool.name().into_owned(),
-            description: tool.description().into_owned(),
-            parameters: tool.parameters(),
-        })
-        .collect();
+    let specs: Vec<ToolSpec> = registry.iter().map(|tool| spec(&**tool)).collect();
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -75,6 +70,7 @@ pub(super) fn parts(
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
+            budget: budget(config),
         },
         outbox_wake: woken,
         pushers,
@@ -103,6 +99,19 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
     })
 }
 
+/// Describes a tool in a way that every model service accepts.
+fn spec(tool: &dyn Tool) -> ToolSpec {
+    let cleaned = clean_schema(&tool.parameters());
+    for loss in &cleaned.losses {
+        log::debug!("tool {}: {loss}", tool.name());
+    }
+    ToolSpec {
+        name: tool.name().into_owned(),
+        description: clean_description(&tool.description()).into_owned(),
+        parameters: cleaned.schema,
+    }
+}
+
 /// Returns the path with something added to its file name.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -129,55 +138,103 @@ fn bash(config: &Config, umask: u32) -> Option<Bash> {
     }))
 }
 
+/// The default agent's models: its first choice with each key, then its fallbacks.
 fn agent(config: &Config) -> Result<Agent> {
     let agent = config.default_agent();
-    let provider = config
-        .provider_of(agent)
-        .with_context(|| format!("agent default names no provider: {}", agent.provider))?;
-    let model = config
-        .model_of(agent)
-        .with_context(|| format!("agent default names no model: {}", agent.model))?;
+    let services = Services {
+        config,
+        http: Http::new(),
+        learned: LearnedQuirks::new(),
+    };
+    let mut candidates = services.candidates(&agent.provider, &agent.model)?;
+    for (provider, model) in &agent.fallbacks {
+        candidates.extend(services.candidates(provider, model)?);
+    }
+    let first = candidates.remove(0);
     Ok(Agent {
-        provider: provider_named(&agent.provider, provider)?,
-        model: ModelSpec {
-            model_id: model.model_id.clone(),
-            temperature: model.temperature,
-            max_tokens: model.max_tokens,
-            images: model.takes_images(),
-        },
+        models: Models::new(first, candidates),
         max_rounds: agent.max_tool_iterations,
     })
 }
 
-fn provider_named(name: &str, config: &ProviderConfig) -> Result<Arc<dyn Provider>> {
-    Ok(match config.kind {
-        ProviderKind::Demo => Arc::new(Demo::new(name)),
-        ProviderKind::OpenAi => Arc::new(OpenAi::new(
-            OpenAiSettings {
-                extra_headers: config
-                    .extra_headers
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-                limits: Limits {
-                    connect: config.time_limits.connect,
-                    first_byte: config.time_limits.first_byte,
-                    idle: config.time_limits.idle,
-                    total: config.time_limits.total,
-                    ..Limits::default()
-                },
-                ..OpenAiSettings::new(
-                    name,
-                    config.base_url.as_str(),
-                    config.api_key.clone().unwrap_or_else(|| Secret::new("")),
-                )
-            },
-            Http::new(),
-            LearnedQuirks::new(),
-        )),
-        ProviderKind::Anthropic => bail!(
-            "provider {name} has the type anthropic, which this version does not speak yet; use an OpenAI-compatible endpoint"
-        ),
+/// Makes model services that share connections and what was learned about them.
+struct Services<'a> {
+    config: &'a Config,
+    http: Http,
+    learned: LearnedQuirks,
+}
+
+impl Services<'_> {
+    /// Makes one candidate for each key of a provider; at least one.
+    fn candidates(&self, provider_name: &str, model_name: &str) -> Result<Vec<Candidate>> {
+        let provider = self
+            .config
+            .providers
+            .get(provider_name)
+            .with_context(|| format!("there is no provider {provider_name}"))?;
+        let model = self
+            .config
+            .models
+            .get(model_name)
+            .with_context(|| format!("there is no model {model_name}"))?;
+        let spec = ModelSpec {
+            model_id: model.model_id.clone(),
+            temperature: model.temperature,
+            max_tokens: model.max_tokens,
+            images: model.takes_images(),
+        };
+        let keyless = [Secret::new("")];
+        let keys = if provider.api_keys.is_empty() {
+            &keyless[..]
+        } else {
+            &provider.api_keys
+        };
+        let price = model.price.as_ref().map(|price| Price {
+            input: price.input,
+            cached_input: price.cached_input,
+            output: price.output,
+            currency: price.currency.clone(),
+        });
+        let candidates = keys.iter().map(|key| Candidate {
+            provider: self.provider(provider_name, provider, key),
+            model: spec.clone(),
+            price: price.clone(),
+        });
+        Ok(candidates.collect())
+    }
+
+    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+        let settings = || service_settings(name, config, key);
+        let (http, learned) = (self.http.clone(), self.learned.clone());
+        match config.kind {
+            ProviderKind::Demo => Arc::new(Demo::new(name)),
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),
+            ProviderKind::Anthropic => Arc::new(Anthropic::new(settings(), http, learned)),
+        }
+    }
+}
+
+fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> ServiceSettings {
+    ServiceSettings {
+        extra_headers: config.extra_headers.clone().into_iter().collect(),
+        limits: Limits {
+            connect: config.time_limits.connect,
+            first_byte: config.time_limits.first_byte,
+            idle: config.time_limits.idle,
+            total: config.time_limits.total,
+            ..Limits::default()
+        },
+        ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
+    }
+}
+
+/// The spending limits, if there are any.
+fn budget(config: &Config) -> Option<Budget> {
+    let budget = &config.budget;
+    (budget.per_day.is_some() || budget.per_month.is_some()).then(|| Budget {
+        per_day: budget.per_day,
+        per_month: budget.per_month,
+        currency: budget.currency.clone(),
     })
 }
 
@@ -217,4 +274,22 @@ impl Outbox for OutboxRows {
 
 fn text(error: StorageError) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_tools_lose_nothing() {
+        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let tools = tools::builtin(bash);
+        assert_eq!(tools.len(), 5);
+        for tool in tools {
+            let parameters = tool.parameters();
+            let cleaned = clean_schema(&parameters);
+            assert_eq!(cleaned.losses, [], "{}", tool.name());
+            assert_eq!(cleaned.schema, parameters, "{}", tool.name());
+        }
+    }
 }

@@ -25,7 +25,9 @@ pub struct OneShot {
     chat: CliChat,
     frames: Receiver<Outbound>,
     session: Option<Session>,
-    _lock: InstanceLock,
+    lock: Option<InstanceLock>,
+    /// Whether the database needs no check that was left to a gateway.
+    checked: bool,
 }
 
 struct QueueSink(Sender<Outbound>);
@@ -38,8 +40,15 @@ impl Sink for QueueSink {
 
 impl OneShot {
     /// Starts the stack; the lock is held until this is dropped.
-    pub fn start(launch: &Launch, lock: InstanceLock) -> Result<Self> {
-        let db = Arc::new(Db::open(&launch.config.gateway.session_db_path)?);
+    pub fn start(launch: &Launch, mut lock: InstanceLock) -> Result<Self> {
+        let db = Db::open(
+            &launch.config.gateway.session_db_path,
+            lock.is_after_crash(),
+        )?;
+        lock.opened();
+        db.keep_log();
+        let checked = !db.needs_check();
+        let db = Arc::new(db);
         let (sink, frames) = bounded(FRAMES);
         let parts = build::parts(
             launch,
@@ -61,7 +70,8 @@ impl OneShot {
             chat,
             frames,
             session: Some(session),
-            _lock: lock,
+            lock: Some(lock),
+            checked,
         })
     }
 
@@ -89,10 +99,15 @@ impl OneShot {
 
 impl Drop for OneShot {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            for error in session.stop(Duration::ZERO) {
-                log::warn!("{error}");
-            }
+        let late = match self.session.take() {
+            Some(session) => session.stop(Duration::ZERO),
+            None => Vec::new(),
+        };
+        for error in &late {
+            log::warn!("{error}");
+        }
+        if let Some(lock) = self.lock.take().filter(|_| self.checked && late.is_empty()) {
+            lock.end();
         }
     }
 }

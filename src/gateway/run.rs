@@ -5,10 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::build::{self, Launch, OutboxRows};
@@ -18,29 +20,32 @@ use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config};
 use crate::observability::{Event, Health, Observer, Observers};
+use crate::platform;
 use crate::sandbox;
 use crate::session::{Scope, Session};
-use crate::storage::{Db, InstanceLock, Kind};
+use crate::storage::{Db, InstanceLock, Kind, LockError, LockInfo};
 use crate::threads::{Fatal, Thread, spawn, spawn_actor};
 
 /// How long running turns may go on after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the door may take to send what is queued.
 const FLUSH: Duration = Duration::from_secs(5);
+/// How long a gateway waits at its start for a command that has the database.
+const ONE_SHOT_WAIT: Duration = Duration::from_millis(1_500);
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Runs the gateway until a signal ends it. Returns whether it ended in order; false means that a thread panicked and
-/// the state could not be trusted.
-pub fn run(launch: &Launch) -> Result<bool> {
+/// Runs the gateway until a signal ends it. A panic in one of its actors ends the process with code 70.
+pub fn run(launch: &Launch) -> Result<()> {
     let config = &launch.config;
     let database = &config.gateway.session_db_path;
     prepare(config, database)?;
-    let mut lock = InstanceLock::acquire(database, Kind::Gateway)?;
+    let mut lock = take_lock(database)?;
     let token = door::token::load_or_create(&config.state_dir.join("gateway.token"))?;
     let health = Arc::new(Health::default());
     let door = Door::bind(door_config(config), health.clone(), &token)?;
     let address = door.local_addr();
-    let db = Arc::new(Db::open(database)?);
+    let db = Arc::new(Db::open(database, lock.is_after_crash())?);
+    lock.opened();
     log::info!("SQLite {}", crate::storage::sqlite_version());
     std::env::set_current_dir(&config.workspace_dir).context("cannot enter the workspace")?;
 
@@ -59,10 +64,13 @@ pub fn run(launch: &Launch) -> Result<bool> {
     })?;
     let check = check_in_background(&db)?;
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
+    // Before anybody can know that it runs: who sends a signal then means an end in order.
+    let signals = watch_signals()?;
     lock.announce(address);
     log::info!("listening on {address}");
+    platform::forget_code();
 
-    wait_for_signal()?;
+    wait_for_end(signals);
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
@@ -72,8 +80,28 @@ pub fn run(launch: &Launch) -> Result<bool> {
     for error in &late {
         log::error!("{error}");
     }
+    if late.is_empty() {
+        drop(db);
+        lock.end();
+    }
     log::info!("stopped");
-    Ok(!fatal.is_tripped())
+    Ok(())
+}
+
+/// Takes the database's lock; a command that runs one turn is given a moment to finish.
+fn take_lock(database: &Path) -> Result<InstanceLock> {
+    let deadline = Instant::now() + ONE_SHOT_WAIT;
+    loop {
+        match InstanceLock::acquire(database, Kind::Gateway) {
+            Err(LockError::Held(Some(LockInfo {
+                kind: Kind::OneShot,
+                ..
+            }))) if Instant::now() < deadline => {
+                std::thread::park_timeout(Duration::from_millis(20))
+            }
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// Makes folders and templates; changes nothing that exists.
@@ -119,12 +147,20 @@ fn check_in_background(db: &Arc<Db>) -> Result<Option<Thread>> {
     Ok(Some(thread))
 }
 
-/// Returns at the first signal that asks to end; a second one ends the process at once, which is safe.
-fn wait_for_signal() -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let handle = signals.handle();
-    let mut pending = signals.forever();
-    for signal in pending.by_ref() {
+/// Begins to collect signals. The second one that asks to end ends the process at once, which is safe.
+fn watch_signals() -> Result<Signals> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag down and raises it, so that any further one ends the process.
+        flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+        flag::register(signal, asked.clone())?;
+    }
+    Ok(Signals::new([SIGINT, SIGTERM, SIGHUP])?)
+}
+
+/// Waits for the first signal that asks to end.
+fn wait_for_end(mut signals: Signals) {
+    for signal in signals.forever() {
         if signal == SIGHUP {
             log::info!("SIGHUP: the configuration is read at start only");
             continue;
@@ -132,15 +168,6 @@ fn wait_for_signal() -> Result<()> {
         log::info!("stopping; a second signal stops at once");
         break;
     }
-    handle.close();
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            128 + signal,
-            Arc::new(std::sync::atomic::AtomicBool::new(true)),
-        )?;
-    }
-    Ok(())
 }
 
 /// The terminal channel behind the door.

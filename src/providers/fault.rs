@@ -46,6 +46,7 @@ const CODES: &[(&str, Class)] = &[
     ("not_found_error", Class::NotFound),
     ("rate_limit_error", Class::Rate),
     ("overloaded_error", Class::Overloaded),
+    ("request_too_large", Class::Overflow),
     // Moonshot.
     ("exceeded_current_quota_error", Class::Quota),
     ("rate_limit_reached_error", Class::Rate),
@@ -321,17 +322,22 @@ impl Fault {
 
     /// The service's words for people and logs: without secrets, on one line, at most 300 characters.
     fn detail(&self, secrets: &[&Secret]) -> String {
-        let words = redact(&self.message, secrets);
+        let words = printable(&self.message, secrets);
         match (self.status, words.is_empty()) {
-            (0, _) => cut(&words),
+            (0, _) => words,
             (status, true) => format!("HTTP {status}"),
             (status, false) => cut(&format!("HTTP {status}: {words}")),
         }
     }
 }
 
+/// Makes a service's words fit for people and logs: no secrets, one line, at most 300 characters.
+pub(crate) fn printable(text: &str, secrets: &[&Secret]) -> String {
+    cut(&redact(text, secrets))
+}
+
 /// Removes the given secrets and everything that looks like a key, and puts the text on one line.
-pub(crate) fn redact(text: &str, secrets: &[&Secret]) -> String {
+fn redact(text: &str, secrets: &[&Secret]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
         // Replacing a very short value would only garble the text.

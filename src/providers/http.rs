@@ -101,8 +101,8 @@ pub(crate) enum HttpError {
     /// No connection, or it broke.
     Network {
         detail: String,
-        /// The connection came from the pool and may have been closed by the server meanwhile.
-        reused: bool,
+        /// The connection came from the pool and the server may have closed it before the request came.
+        stale: bool,
     },
     /// The address or a header cannot be sent.
     Invalid(String),
@@ -195,18 +195,19 @@ fn explain(error: ureq::Error, exchange: &Exchange) -> HttpError {
     }
     let network = |detail: String| HttpError::Network {
         detail,
-        reused: !exchange.fresh_connection(),
+        stale: exchange.maybe_stale(),
     };
     match error {
         ureq::Error::Timeout(_) => HttpError::Timeout(Limit::Resolve, RESOLVE_LIMIT),
-        ureq::Error::BadUri(text) => HttpError::Invalid(format!("bad address: {text}")),
-        ureq::Error::Http(_) => {
-            HttpError::Invalid("the address or a header cannot be sent as it is".to_owned())
-        }
+        // Addresses and headers may hold keys, so the client's own words are left out.
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => HttpError::Invalid(
+            "base_url is no web address, or the key or a header holds characters that cannot be sent"
+                .to_owned(),
+        ),
         // A name that cannot be found has nothing to do with an old connection.
         ureq::Error::HostNotFound => HttpError::Network {
             detail: "host not found".to_owned(),
-            reused: false,
+            stale: false,
         },
         ureq::Error::Io(error) => network(error.to_string()),
         other => network(other.to_string()),

@@ -1,19 +1,29 @@
 //! Model services: the `Provider` trait and one file per API.
 //!
+//! Shared by all APIs: `http` (the client), `service` (one configured service and a call's way to it), `read`, `sse`,
+//! `leaf` (reading answers), `history` (what replayed messages look like), `fault` (what error answers mean), `retry`,
+//! `breaker`, `quirks` (how services differ, known and learned) and `feed` (what is passed on, and reminders). `openai`
+//! and `anthropic` are adapters.
+//!
 //! Runs on the turn that asks; blocking HTTP, stopped through the turn's `CancelToken`. Holds no history and makes no
 //! decision about a dialog: what is sent was made legal before (`agent`).
 
+mod anthropic;
 mod breaker;
 mod demo;
 mod error;
 mod estimate;
 mod fault;
 mod feed;
+mod history;
 mod http;
+mod leaf;
 mod openai;
 mod quirks;
+mod read;
 mod retry;
 mod schema;
+mod service;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -23,6 +33,7 @@ use std::time::Duration;
 use crate::chat::{Message, StopReason, Usage};
 use crate::threads::CancelToken;
 
+pub use anthropic::{Anthropic, AnthropicSettings};
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
 pub use estimate::{Calibration, Sample, estimate_image, estimate_request, estimate_text};
@@ -31,6 +42,7 @@ pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
 pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};
+pub use service::ServiceSettings;
 
 /// Rules of a wire format that history must obey before it is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,3 +135,6 @@ pub trait Provider: Send + Sync {
         cancel: &CancelToken,
     ) -> Result<Reply, ProviderError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,80 +1,38 @@
 //! The adapter for OpenAI's chat completions and every service that speaks the same.
 //!
-//! Runs and blocks on the turn that asks. This file joins the parts: `request` writes the body, `read` reads the answer,
-//! `assemble` decides what it is. Retries, limits, error tables and quirks are shared with other adapters.
+//! Runs and blocks on the turn that asks. This file joins the parts: `request` writes the body, `assemble` puts the
+//! answer together. Retries, limits, error tables and quirks are shared with other adapters.
 
 mod assemble;
 mod calls;
 mod decode;
-mod read;
 mod request;
 mod think;
 
-use super::breaker::Breaker;
-use super::fault::{Fault, Hints, MAX_BODY_BYTES};
-use super::feed::{Feed, Pace};
-use super::http::{Answer, Http, Limits, Post};
+use super::feed::Feed;
+use super::http::{Answer, Http};
 use super::quirks::{Change, LearnedQuirks, Quirks};
-use super::retry::{self, Again, Failure};
+use super::read;
+use super::retry::Failure;
+use super::service::{Service, ServiceSettings};
 use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
-use crate::config::Secret;
 use crate::threads::CancelToken;
 use assemble::{Assembler, Origin};
 
-/// One configured service.
-#[derive(Clone, Debug)]
-pub struct OpenAiSettings {
-    /// The configured name; people see it.
-    pub name: String,
-    /// The base address with its version segment, as `https://api.openai.com/v1`.
-    pub base_url: String,
-    /// The key; empty for services that want none.
-    pub api_key: Secret,
-    /// Headers sent besides our own; one named `Authorization` replaces the key.
-    pub extra_headers: Vec<(String, Secret)>,
-    /// How long and how much a call may take.
-    pub limits: Limits,
-    /// When people hear about waiting.
-    pub pace: Pace,
-    /// Whether answers are asked for as streams.
-    pub stream: bool,
-}
-
-impl OpenAiSettings {
-    /// Makes settings with the usual limits, streaming, and no extra headers.
-    pub fn new(name: impl Into<String>, base_url: impl Into<String>, api_key: Secret) -> Self {
-        Self {
-            name: name.into(),
-            base_url: base_url.into(),
-            api_key,
-            extra_headers: Vec::new(),
-            limits: Limits::default(),
-            pace: Pace::default(),
-            stream: true,
-        }
-    }
-}
+/// A service of this kind; its base address holds the version segment, as `https://api.openai.com/v1`.
+pub type OpenAiSettings = ServiceSettings;
 
 /// A service that speaks chat completions.
 pub struct OpenAi {
-    settings: OpenAiSettings,
-    url: String,
-    http: Http,
-    learned: LearnedQuirks,
-    breaker: Breaker,
+    service: Service,
 }
 
 impl OpenAi {
     /// Makes the adapter; nothing is sent or connected.
     pub fn new(settings: OpenAiSettings, http: Http, learned: LearnedQuirks) -> Self {
-        let base = settings.base_url.trim();
-        let base = base.strip_suffix('/').unwrap_or(base);
+        let url = format!("{}/chat/completions", settings.base());
         Self {
-            url: format!("{base}/chat/completions"),
-            settings,
-            http,
-            learned,
-            breaker: Breaker::default(),
+            service: Service::new(settings, url, http, learned),
         }
     }
 
@@ -85,21 +43,21 @@ impl OpenAi {
         cancel: &CancelToken,
     ) -> Result<Reply, Failure> {
         let model = request.model.model_id.as_str();
-        let quirks = self.learned.of(&self.settings.base_url, model);
+        let quirks = self.service.quirks(model);
         let answer = self.send(request, &quirks, feed, cancel)?;
         if !(200..300).contains(&answer.status()) {
-            return Err(self.refused(answer, model, &quirks, feed)?);
+            let refusal = self.service.refusal(answer, feed)?;
+            return Err(self.service.learn(refusal, model, &quirks));
         }
         let origin = Origin {
-            provider: &self.settings.name,
+            provider: &self.service.settings.name,
             model,
-            secrets: &self.secrets(),
+            secrets: &self.service.secrets(),
         };
         let mut assembler = Assembler::new(origin, quirks.open_think);
         let ending = read::read(answer, &mut assembler, feed);
         if assembler.missing_open_tag() {
-            let base_url = &self.settings.base_url;
-            self.learned.note(base_url, model, Change::OpenThink);
+            self.service.note(model, Change::OpenThink);
         }
         assembler.finish(ending, feed)
     }
@@ -111,79 +69,24 @@ impl OpenAi {
         feed: &mut Feed<'_>,
         cancel: &CancelToken,
     ) -> Result<Answer, Failure> {
-        let stream = quirks.stream.unwrap_or(self.settings.stream);
-        let body = request::encode(request, quirks, &self.settings.name, stream);
-        let bearer = format!("Bearer {}", self.settings.api_key.expose());
-        let post = Post {
-            url: &self.url,
-            headers: &self.headers(&bearer),
-            body: &body,
+        let settings = &self.service.settings;
+        let stream = quirks.stream.unwrap_or(settings.stream);
+        let body = request::encode(request, quirks, &settings.name, stream);
+        let key = settings.api_key.expose();
+        let bearer = format!("Bearer {key}");
+        let own_headers = [("authorization", bearer.as_str())];
+        let own_headers = if key.is_empty() {
+            &[]
+        } else {
+            own_headers.as_slice()
         };
-        let answer = self.http.post(&post, &self.settings.limits, cancel, feed)?;
-        Ok(answer)
-    }
-
-    fn headers<'a>(&'a self, bearer: &'a str) -> Vec<(&'a str, &'a str)> {
-        let extra = &self.settings.extra_headers;
-        let has_own = extra
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        let mut headers = Vec::with_capacity(extra.len() + 1);
-        if !has_own && !self.settings.api_key.expose().is_empty() {
-            headers.push(("authorization", bearer));
-        }
-        headers.extend(
-            extra
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.expose())),
-        );
-        headers
-    }
-
-    /// Reads an error answer; if it teaches something, the next request follows at once.
-    fn refused(
-        &self,
-        mut answer: Answer,
-        model: &str,
-        used: &Quirks,
-        feed: &mut Feed<'_>,
-    ) -> Result<Failure, Failure> {
-        if (300..400).contains(&answer.status()) {
-            let to = answer.header("location").unwrap_or("another address");
-            return Ok(Failure::final_(ProviderError::BadRequest(format!(
-                "it redirects to {to}; set base_url to where the service really is"
-            ))));
-        }
-        let hints = Hints::of(&answer);
-        let request_id = answer
-            .header("x-request-id")
-            .or_else(|| answer.header("request-id"))
-            .unwrap_or("none")
-            .to_owned();
-        let body = answer.read_start(MAX_BODY_BYTES, feed)?;
-        let fault = Fault::from_body(answer.status(), &body);
-        let mut failure = fault.failure(hints, &self.secrets());
-        log::warn!(
-            "{}: {} (request id {request_id})",
-            self.settings.name,
-            failure.error
-        );
-        let base_url = &self.settings.base_url;
-        if self.learned.learn(base_url, model, used, &fault) {
-            failure.again = Again::AtOnce;
-        }
-        Ok(failure)
-    }
-
-    fn secrets(&self) -> Vec<&Secret> {
-        let extra = self.settings.extra_headers.iter().map(|(_, value)| value);
-        extra.chain([&self.settings.api_key]).collect()
+        Ok(self.service.post(own_headers, &body, feed, cancel)?)
     }
 }
 
 impl Provider for OpenAi {
     fn name(&self) -> &str {
-        &self.settings.name
+        &self.service.settings.name
     }
 
     fn dialect(&self) -> Dialect {
@@ -196,13 +99,10 @@ impl Provider for OpenAi {
         on_delta: &mut dyn FnMut(Delta<'_>),
         cancel: &CancelToken,
     ) -> Result<Reply, ProviderError> {
-        let pace = &self.settings.pace;
-        let mut feed = Feed::new(&self.settings.name, pace, on_delta);
-        retry::run(pace.retry, &self.breaker, &mut feed, cancel, |feed| {
-            self.attempt(request, feed, cancel)
-        })
+        self.service
+            .call(on_delta, cancel, |feed| self.attempt(request, feed, cancel))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -35,6 +35,10 @@ pub(crate) struct Quirks {
     pub(crate) token_field: TokenField,
     /// The most the token field may say.
     pub(crate) token_cap: Option<u32>,
+    /// What the token field says if nothing is configured and the format demands it. Reasoning counts into it.
+    pub(crate) output_tokens: u32,
+    /// Whether the ends of what stays the same may be marked for the service's cache.
+    pub(crate) cache_marks: bool,
     /// Whether a configured temperature is sent.
     pub(crate) temperature: bool,
     /// Whether `reasoning_effort: "none"` goes with tools.
@@ -53,6 +57,8 @@ impl Default for Quirks {
         Self {
             token_field: TokenField::MaxTokens,
             token_cap: None,
+            output_tokens: 8_192,
+            cache_marks: true,
             temperature: true,
             effort_none: false,
             stream_options: true,
@@ -68,6 +74,8 @@ impl Default for Quirks {
 pub(crate) enum Change {
     TokenField(TokenField),
     TokenCap(u32),
+    OutputTokens(u32),
+    NoCacheMarks,
     NoTemperature,
     EffortNone(bool),
     NoStreamOptions,
@@ -81,6 +89,8 @@ impl Quirks {
         match change {
             Change::TokenField(field) => self.token_field = field,
             Change::TokenCap(cap) => self.token_cap = Some(cap),
+            Change::OutputTokens(count) => self.output_tokens = count,
+            Change::NoCacheMarks => self.cache_marks = false,
             Change::NoTemperature => self.temperature = false,
             Change::EffortNone(on) => self.effort_none = on,
             Change::NoStreamOptions => self.stream_options = false,
@@ -138,6 +148,36 @@ const TABLE: &[Row] = &[
         models: &["kimi-k2-thinking", "kimi-k2.5", "kimi-k2.6", "kimi-k3"],
         changes: &[Change::NoTemperature, Change::Echo(Echo::Required)],
     },
+    Row {
+        base: "",
+        models: &["claude-opus-4", "claude-sonnet-4", "claude-haiku-4"],
+        changes: &[Change::OutputTokens(16_384)],
+    },
+    Row {
+        base: "",
+        models: CLAUDE_5,
+        changes: &[Change::OutputTokens(32_000)],
+    },
+    // Only these addresses: resellers of the same models may take what the vendor refuses.
+    Row {
+        base: "api.anthropic.com",
+        models: &["claude-opus-4-7", "claude-opus-4-8"],
+        changes: &[Change::NoTemperature],
+    },
+    Row {
+        base: "api.anthropic.com",
+        models: CLAUDE_5,
+        changes: &[Change::NoTemperature],
+    },
+];
+
+/// They think unasked.
+const CLAUDE_5: &[&str] = &[
+    "claude-opus-5",
+    "claude-sonnet-5",
+    "claude-haiku-5",
+    "claude-fable-5",
+    "claude-mythos-5",
 ];
 
 fn from_table(base_url: &str, model: &str) -> Quirks {
@@ -212,6 +252,11 @@ const LESSONS: &[Lesson] = &[
         change: Change::Echo(Echo::Never),
     },
     Lesson {
+        texts: &["cache_control"],
+        any: UNKNOWN,
+        change: Change::NoCacheMarks,
+    },
+    Lesson {
         texts: &["temperature"],
         any: &[],
         change: Change::NoTemperature,
@@ -238,7 +283,8 @@ const LESSONS: &[Lesson] = &[
     },
 ];
 
-/// Reads the upper bound out of "range of max_tokens should be [1, N]" and "supports at most N completion tokens".
+/// Reads the upper bound out of "range of max_tokens should be [1, N]", "supports at most N completion tokens" and
+/// "max_tokens: M > N, which is the maximum allowed number of output tokens".
 fn token_cap(fault: &Fault) -> Option<u32> {
     let text = fault.text();
     if !text.contains("max_tokens") && !text.contains("max_completion_tokens") {
@@ -246,7 +292,14 @@ fn token_cap(fault: &Fault) -> Option<u32> {
     }
     let after_range = || text.split_once("should be [1,").map(|(_, rest)| rest);
     let after_most = || text.split_once("at most ").map(|(_, rest)| rest);
-    let rest = after_range().or_else(after_most)?.trim_start();
+    let after_comparison = || {
+        let (before, _) = text.split_once(", which is the maximum")?;
+        before.rsplit_once('>').map(|(_, bound)| bound)
+    };
+    let rest = after_range()
+        .or_else(after_most)
+        .or_else(after_comparison)?
+        .trim_start();
     let end = rest
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(rest.len());
@@ -351,6 +404,13 @@ mod tests {
         let kimi = from_table("https://api.moonshot.cn/v1", "kimi-k3");
         assert_eq!(kimi.echo, Echo::Required);
         assert!(!kimi.temperature);
+        let anthropic = "https://api.anthropic.com";
+        let opus = from_table(anthropic, "claude-opus-5-5");
+        assert!(!opus.temperature && opus.output_tokens == 32_000);
+        let sonnet = from_table(anthropic, "claude-sonnet-4-5");
+        assert!(sonnet.temperature && sonnet.output_tokens == 16_384);
+        assert!(!from_table(anthropic, "claude-opus-4-7").temperature);
+        assert_eq!(from_table(BASE, "glm-5").output_tokens, 8_192);
         let deepseek = from_table("https://api.deepseek.com", "deepseek-v4-pro");
         assert_eq!(deepseek.echo, Echo::Required);
     }
@@ -384,6 +444,16 @@ mod tests {
                 "max_tokens is too large: 200000. This model supports at most 16384 completion tokens",
                 &plain,
                 Some(Change::TokenCap(16384)),
+            ),
+            (
+                "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for claude-x-1",
+                &plain,
+                Some(Change::TokenCap(64000)),
+            ),
+            (
+                "messages.0.content.0.text.cache_control: Extra inputs are not permitted",
+                &plain,
+                Some(Change::NoCacheMarks),
             ),
             (
                 "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value is supported.",

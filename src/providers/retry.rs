@@ -75,9 +75,9 @@ impl From<HttpError> for Failure {
                 ProviderError::Network(format!("no connection within {} s", length.as_secs())),
             ),
             HttpError::Timeout(_, length) => Self::final_(ProviderError::Timeout(length)),
-            HttpError::Network { detail, reused } => Self {
+            HttpError::Network { detail, stale } => Self {
                 error: ProviderError::Network(detail),
-                again: if reused {
+                again: if stale {
                     Again::AtOnce
                 } else {
                     Again::After(None)

@@ -73,7 +73,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     /// One event for each request received.
     pub(crate) asked: Receiver<()>,
-    /// One event for each client seen gone by [`Step::Hold`] or [`Step::Endless`].
+    /// One event for each client that was gone before its script ended.
     pub(crate) gone: Receiver<()>,
 }
 
@@ -144,6 +144,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             match step {
                 Step::Send(bytes) => {
                     if stream.write_all(&bytes).is_err() {
+                        shared.gone.send(()).unwrap();
                         return;
                     }
                 }
@@ -169,7 +170,8 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> Option<Received> {
+/// Reads one request; `None` if the client is gone.
+pub(crate) fn read_request(stream: &mut TcpStream) -> Option<Received> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 8192];
     let head_end = loop {

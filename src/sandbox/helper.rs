@@ -1,32 +1,31 @@
 //! The supervisor: `picobot --sandbox-exec`, one process per call, alive as long as anything the call started.
 //!
-//! Runs on the process's main thread, plus one short-lived thread `launch` that confines itself and starts the command.
-//! Being the subreaper of all it started, it is told of every death, and no double fork leads away from it. It ends the
-//! call when the command exits, at the deadline, or when the lifeline (its standard input) ends; then it kills what is
-//! left, reports and exits. It owns all children of its process, so it may reap any.
+//! Runs on the process's main thread; the threads that confine themselves are in the neighbour module `launch`. Being
+//! the subreaper of all it started, it is told of every death, and no double fork leads away from it. It ends the call
+//! when the command exits, at the deadline, or when the lifeline (its standard input) ends; then it kills what is left,
+//! reports and exits. It owns all children of its process, so it may reap any.
 //!
 //! Not here: output. The command writes straight into the gateway's pipe, which is this process's standard error.
 
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::retry_on_intr;
 use rustix::process::{
-    DumpableBehavior, Pid, WaitOptions, WaitStatus, getpid, set_child_subreaper,
-    set_dumpable_behavior, setpriority_process, setsid,
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process,
+    set_child_subreaper, set_dumpable_behavior, setsid,
 };
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
-use super::processes::{Hunt, descendants, hunt};
-use super::protocol::{End, Instruction, Protection, Report};
-use super::{confine, limits, wait};
+use super::launch::{Launched, Sweeper, launch};
+use super::processes::{Hunt, descendants, hunt, own_children};
+use super::protocol::{End, Instruction, Report};
+use super::{limits, wait};
 
 /// How long processes that outlive the command get to end by themselves: a `>(filter)` is often a little later.
 const GRACE: Duration = Duration::from_millis(50);
@@ -37,14 +36,13 @@ const HUNT_BUDGET: Duration = Duration::from_millis(1200);
 /// How long to wait for deaths within the hunt.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// How many quick looks for new children follow each slow one.
+const POUNCES: usize = 100;
+
 /// How many processes a command may have where the kernel does not limit it, and how often that is checked.
 const MAX_PROCESSES: usize = 512;
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 
-/// Commands yield to their supervisor and to the gateway.
-const NICENESS: i32 = 5;
-
-const LAUNCH_STACK_BYTES: usize = 512 * 1024;
 const MAX_INSTRUCTION_BYTES: usize = 16 * 1024 * 1024;
 
 /// Supervises one command as told on standard input, reports on standard output and returns the exit code.
@@ -74,15 +72,19 @@ fn supervise() -> io::Result<Report> {
     let mut supervisor = Supervisor::new()?;
     let instruction = read_instruction()?;
     let deadline = Instant::now() + Duration::from_millis(instruction.deadline_ms);
-    let (main, protection) = match launch(instruction)? {
-        Ok(started) => started,
+    let Launched {
+        main,
+        protection,
+        sweeper,
+    } = match launch(instruction)? {
+        Ok(launched) => launched,
         Err(refusal) => return Ok(refusal),
     };
     let end = supervisor.watch(main, deadline);
     if matches!(end, Ok(End::Exited(_) | End::Signalled(_))) {
         supervisor.grace();
     }
-    let Hunt { killed, survivors } = supervisor.kill_all();
+    let Hunt { killed, survivors } = supervisor.kill_all(sweeper.as_ref());
     Ok(Report::Ended {
         end: end?,
         killed,
@@ -97,70 +99,13 @@ fn read_instruction() -> io::Result<Instruction> {
     let mut buffer = [0; 64 * 1024];
     while line.last() != Some(&b'\n') {
         // Unbuffered: what follows the line must stay in the pipe.
-        let n = rustix::io::read(io::stdin().as_fd(), &mut buffer)?;
+        let n = retry_on_intr(|| rustix::io::read(io::stdin().as_fd(), &mut buffer))?;
         if n == 0 || line.len() > MAX_INSTRUCTION_BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         line.extend_from_slice(&buffer[..n]);
     }
     Ok(serde_json::from_slice(&line)?)
-}
-
-type Launched = Result<(Pid, Protection), Report>;
-
-/// Starts the command from a thread that confines itself first; the thread ends, the confinement lives on in the
-/// command.
-fn launch(instruction: Instruction) -> io::Result<Launched> {
-    let (answer, launched) = crossbeam_channel::bounded(1);
-    let _thread = crate::threads::spawn("launch", LAUNCH_STACK_BYTES, move || {
-        let _ = answer.send(confine_and_start(&instruction));
-    })?;
-    // A dropped sender is a panic of the thread.
-    launched.recv().map_err(io::Error::other)
-}
-
-fn confine_and_start(instruction: &Instruction) -> Launched {
-    let not_started = |error: io::Error| Report::NotStarted(error.to_string());
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(instruction.umask));
-    // Of this thread and what it starts; failing is no reason not to run.
-    let _ = setpriority_process(None, NICENESS);
-    limits::apply().map_err(not_started)?;
-    let protection = match &instruction.confine {
-        Some(confine) => confine::apply(confine).map_err(Report::Unprotected)?,
-        None => Protection::default(),
-    };
-    let pid = start(instruction).map_err(|error| not_started(explain(error, instruction)))?;
-    Ok((pid, protection))
-}
-
-fn start(instruction: &Instruction) -> io::Result<Pid> {
-    let [program, arguments @ ..] = instruction.argv.as_slice() else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let output = || io::stderr().as_fd().try_clone_to_owned().map(Stdio::from);
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(instruction.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&instruction.cwd)
-        .stdin(Stdio::null())
-        .stdout(output()?)
-        .stderr(output()?)
-        .process_group(0)
-        .spawn()?;
-    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// Says whether the folder or the program is at fault, which the plain error does not.
-fn explain(error: io::Error, instruction: &Instruction) -> io::Error {
-    let subject = |path: Option<&OsString>| {
-        path.map(|path| path.to_string_lossy().into_owned())
-            .unwrap_or_default()
-    };
-    match std::fs::read_dir(&instruction.cwd) {
-        Err(folder) => io::Error::other(format!("{}: {folder}", subject(Some(&instruction.cwd)))),
-        Ok(_) => io::Error::other(format!("{}: {error}", subject(instruction.argv.first()))),
-    }
 }
 
 /// What the main thread waits for, and what it knows of its children.
@@ -237,21 +182,55 @@ impl Supervisor {
         }
     }
 
-    fn kill_all(&mut self) -> Hunt {
+    fn kill_all(&mut self, sweeper: Option<&Sweeper>) -> Hunt {
         self.reap();
         if self.childless {
             return Hunt::default();
         }
-        let hunted = hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
-            wait::for_input(&self.wake, SETTLE);
-            self.drain();
-            self.reap();
-            self.childless
-        });
+        let hunted = match sweeper {
+            Some(sweeper) => self.sweep_all(sweeper),
+            None => hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
+                wait::for_input(&self.wake, SETTLE);
+                self.drain();
+                self.pounce();
+                self.childless
+            }),
+        };
         Hunt {
             // A child that is left although no process can be seen: /proc is hidden from us.
             survivors: hunted.survivors.max(usize::from(!self.childless)),
             ..hunted
+        }
+    }
+
+    /// Kills everything confined with single calls, which nothing can outrun.
+    fn sweep_all(&mut self, sweeper: &Sweeper) -> Hunt {
+        let end = Instant::now() + HUNT_BUDGET;
+        let killed = descendants(getpid().as_raw_pid()).len();
+        loop {
+            sweeper.sweep();
+            wait::for_input(&self.wake, SETTLE);
+            self.drain();
+            self.reap();
+            if self.childless || Instant::now() >= end {
+                let left = || descendants(getpid().as_raw_pid()).len();
+                let survivors = if self.childless { 0 } else { left() };
+                return Hunt { killed, survivors };
+            }
+        }
+    }
+
+    /// Kills direct children as soon as they are seen, some times in a row. This catches what forks and exits faster than
+    /// a look at all processes takes: each time it does, it becomes a direct child.
+    fn pounce(&mut self) {
+        for _ in 0..POUNCES {
+            for child in own_children() {
+                let _ = kill_process(child, Signal::KILL);
+            }
+            self.reap();
+            if self.childless {
+                return;
+            }
         }
     }
 

@@ -21,6 +21,7 @@ mod clean;
 mod confine;
 mod error;
 mod helper;
+mod launch;
 mod limits;
 mod orphans;
 mod output;

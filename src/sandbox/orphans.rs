@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, getpid, set_child_subreaper, set_dumpable_behavior,
-    waitpid,
+    DumpableBehavior, Signal, WaitOptions, getpid, kill_process, set_child_subreaper,
+    set_dumpable_behavior, waitpid,
 };
 
 use super::{processes, wait};
@@ -70,22 +70,19 @@ pub fn reap_orphans() -> usize {
     loop {
         let orphans = {
             let known = known();
-            let mut children = processes::children(getpid().as_raw_pid());
-            children.retain(|child| !known.contains(&child.pid.cast_unsigned()));
+            let mut children = processes::own_children();
+            children.retain(|pid| !known.contains(&pid.as_raw_pid().cast_unsigned()));
             children
         };
         if orphans.is_empty() || Instant::now() >= end {
             return gone;
         }
-        for orphan in &orphans {
-            orphan.signal(Signal::STOP);
+        for &orphan in &orphans {
+            let _ = kill_process(orphan, Signal::KILL);
         }
         for orphan in orphans {
-            orphan.signal(Signal::KILL);
-            let reaped = Pid::from_raw(orphan.pid)
-                .map(|pid| waitpid(Some(pid), WaitOptions::NOHANG))
-                .is_some_and(|result| matches!(result, Ok(Some(_))));
-            gone += usize::from(reaped);
+            let reaped = waitpid(Some(orphan), WaitOptions::NOHANG);
+            gone += usize::from(matches!(reaped, Ok(Some(_))));
         }
         wait::pause(PAUSE);
     }

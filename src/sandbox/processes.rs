@@ -7,16 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rustix::process::{
-    Pid, PidfdFlags, Signal, getpgrp, kill_process_group, pidfd_open, pidfd_send_signal,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 /// One line of /proc/PID/stat, as far as it matters here. Source: proc_pid_stat(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
-    pub(super) pid: i32,
+    pid: i32,
     state: u8,
-    pub(super) parent: i32,
+    parent: i32,
     group: i32,
     threads: u64,
     start: u64,
@@ -24,12 +22,12 @@ pub(super) struct Process {
 
 impl Process {
     /// Reads one process, `None` if there is none of that number.
-    pub(super) fn read(pid: i32) -> Option<Self> {
+    fn read(pid: i32) -> Option<Self> {
         parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// Tells whether it can still do something; a zombie cannot.
-    pub(super) fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
 
@@ -39,7 +37,7 @@ impl Process {
     }
 
     /// Sends a signal if the process is still the one that was read.
-    pub(super) fn signal(&self, signal: Signal) -> bool {
+    fn signal(&self, signal: Signal) -> bool {
         let Some(pid) = Pid::from_raw(self.pid) else {
             return false;
         };
@@ -80,11 +78,31 @@ pub(super) fn descendants(root: i32) -> Vec<Process> {
     found
 }
 
-/// Lists the direct children of a process, dead ones that wait to be reaped included.
-pub(super) fn children(parent: i32) -> Vec<Process> {
-    let mut all = snapshot();
-    all.retain(|process| process.parent == parent);
-    all
+/// Lists the children of this very process, dead ones that wait to be reaped included.
+///
+/// Much quicker than a look at all processes. None of the numbers can be given anew before this process reaps it.
+pub(super) fn own_children() -> Vec<Pid> {
+    let lists: Option<Vec<String>> = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .collect();
+    let Some(lists) = lists else {
+        // The kernel was built without these lists, or a thread ended meanwhile.
+        let me = std::process::id().cast_signed();
+        let mut all = snapshot();
+        all.retain(|process| process.parent == me);
+        return all
+            .iter()
+            .filter_map(|process| Pid::from_raw(process.pid))
+            .collect();
+    };
+    lists
+        .iter()
+        .flat_map(|list| list.split_ascii_whitespace())
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
 }
 
 /// Counts the threads of all processes of a user, which is what RLIMIT_NPROC counts.
@@ -139,7 +157,7 @@ pub(super) fn hunt(root: i32, budget: Duration, settle: &mut dyn FnMut() -> bool
 
 /// Stops all descendants of a process until a look finds no new one; returns their process groups.
 fn freeze(root: i32, end: Instant, found: &mut BTreeSet<(i32, u64)>) -> Vec<Pid> {
-    let own_group = getpgrp();
+    let own_group = own_group();
     let mut stopped = BTreeSet::new();
     let mut groups = Vec::new();
     loop {
@@ -154,8 +172,9 @@ fn freeze(root: i32, end: Instant, found: &mut BTreeSet<(i32, u64)>) -> Vec<Pid>
                 continue;
             }
             // A descendant may have joined the caller's own group, which must not be stopped.
-            let group = Pid::from_raw(process.group).filter(|group| *group != own_group);
-            if let Some(group) = group
+            let foreign = Some(process.group) != own_group;
+            if let Some(group) = Pid::from_raw(process.group)
+                && foreign
                 && !groups.contains(&group)
             {
                 let _ = kill_process_group(group, Signal::STOP);
@@ -163,6 +182,11 @@ fn freeze(root: i32, end: Instant, found: &mut BTreeSet<(i32, u64)>) -> Vec<Pid>
             }
         }
     }
+}
+
+/// Returns this process's group as /proc shows it: 0 where the group's leader is outside our process namespace.
+fn own_group() -> Option<i32> {
+    Process::read(std::process::id().cast_signed()).map(|me| me.group)
 }
 
 fn parse_stat(line: &[u8]) -> Option<Process> {
@@ -214,7 +238,6 @@ mod tests {
         let me = Process::read(std::process::id().cast_signed()).unwrap();
         assert!(me.is_alive());
         assert!(me.threads >= 1);
-        assert!(children(me.parent).contains(&me) || !children(me.parent).is_empty());
         assert!(threads_of_user(rustix::process::getuid().as_raw()) >= me.threads);
     }
 

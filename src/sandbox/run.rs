@@ -15,6 +15,9 @@ use crate::threads::CancelToken;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The longest a command may run, whatever its call says.
+const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How far commands are let.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Level {
@@ -72,7 +75,7 @@ pub struct Call<'a> {
     pub argv: Vec<OsString>,
     /// Environment variables besides the basic ones; they win over those.
     pub env: Vec<(OsString, OsString)>,
-    /// How long it may run.
+    /// How long it may run, a day at most.
     pub deadline: Duration,
     /// How many bytes of output to keep.
     pub output_cap: usize,
@@ -129,15 +132,19 @@ impl Sandbox {
         if self.policy.level == Level::Off {
             return Err(SandboxError::Off);
         }
+        let mut kept = Kept::new(call.output_cap);
+        if cancel.is_cancelled() {
+            return Ok(cancelled(kept));
+        }
+        let deadline = call.deadline.min(MAX_DEADLINE);
         let scratch = self.scratch()?;
-        let instruction = self.instruction(call, &scratch);
+        let instruction = self.instruction(call, deadline, &scratch);
         let mut line = serde_json::to_vec(&instruction)
             .map_err(|error| SandboxError::NotStarted(error.to_string()))?;
         line.push(b'\n');
-        let mut kept = Kept::new(call.output_cap);
         let report = Supervised::start(&self.policy.helper, HELPER_ARGUMENT, line)
             .map_err(SandboxError::Supervisor)?
-            .finish(call.deadline, cancel, &mut |bytes| {
+            .finish(deadline, cancel, &mut |bytes| {
                 kept.push(bytes);
                 on_output(bytes);
             });
@@ -157,19 +164,12 @@ impl Sandbox {
             }),
             Some(Report::Unprotected(missing)) => Err(SandboxError::Unprotected { missing }),
             Some(Report::NotStarted(reason)) => Err(SandboxError::NotStarted(reason)),
-            None if cancel.is_cancelled() => Ok(Outcome {
-                end: End::Cancelled,
-                output_bytes: kept.total(),
-                output: kept.into_text(),
-                killed: 0,
-                survivors: 0,
-                protection: Protection::default(),
-            }),
+            None if cancel.is_cancelled() => Ok(cancelled(kept)),
             None => Err(SandboxError::SupervisorLost),
         }
     }
 
-    fn instruction(&self, call: &Call<'_>, scratch: &Scratch) -> Instruction {
+    fn instruction(&self, call: &Call<'_>, deadline: Duration, scratch: &Scratch) -> Instruction {
         let confine = (self.policy.level != Level::Full).then(|| Confine {
             required: self.policy.required,
             network: self.policy.network,
@@ -184,7 +184,7 @@ impl Sandbox {
             argv: call.argv.clone(),
             cwd: call.cwd.into(),
             env: environment(call, scratch),
-            deadline_ms: u64::try_from(call.deadline.as_millis()).unwrap_or(u64::MAX),
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             umask: self.policy.umask,
             confine,
         }
@@ -199,6 +199,18 @@ impl Sandbox {
                 Ok(scratch.insert(Arc::new(new)).clone())
             }
         }
+    }
+}
+
+/// The outcome where nobody reports one.
+fn cancelled(kept: Kept) -> Outcome {
+    Outcome {
+        end: End::Cancelled,
+        output_bytes: kept.total(),
+        output: kept.into_text(),
+        killed: 0,
+        survivors: 0,
+        protection: Protection::default(),
     }
 }
 

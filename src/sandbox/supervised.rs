@@ -172,6 +172,8 @@ impl Supervised {
     fn wait(&self, cancelled: Option<&OwnedFd>, limit: Duration) -> io::Result<Vec<Source>> {
         let unsent = self.unsent.as_ref().map(|unsent| unsent.pipe.as_fd());
         let (sources, mut fds): (Vec<_>, Vec<_>) = [
+            // First, so that nothing more is sent once it is known.
+            (Source::Cancel, cancelled.map(AsFd::as_fd), PollFlags::IN),
             (Source::Exit, Some(self.exit.as_fd()), PollFlags::IN),
             (
                 Source::Output,
@@ -184,7 +186,6 @@ impl Supervised {
                 PollFlags::IN,
             ),
             (Source::Room, unsent, PollFlags::OUT),
-            (Source::Cancel, cancelled.map(AsFd::as_fd), PollFlags::IN),
         ]
         .into_iter()
         .filter_map(|(source, fd, flags)| Some((source, PollFd::from_borrowed_fd(fd?, flags))))

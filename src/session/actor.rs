@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use super::active::{Active, DialogOp, Running, TurnControl, Waiting, Work};
 use super::clients::Clients;
@@ -28,6 +28,8 @@ const BATCH: usize = 64;
 const TURN_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Slots that keep their thread while idle.
 const RESIDENT_SLOTS: usize = 2;
+/// How long to wait for the system to have threads again.
+const THREAD_PAUSE: Duration = Duration::from_secs(1);
 /// How long turns that were cut off may take to return.
 pub(super) const CUT_OFF_LIMIT: Duration = Duration::from_secs(2);
 
@@ -44,6 +46,8 @@ pub(super) struct Actor {
     line: VecDeque<DialogKey>,
     /// When running turns are cut off, once the process ends.
     ending: Option<Instant>,
+    /// When the line is served again although no turn has ended: no thread could be started.
+    retry: Option<Instant>,
 }
 
 enum Wake {
@@ -63,7 +67,8 @@ impl Actor {
     ) -> Self {
         let deps = Arc::new(deps);
         let max_turns = deps.max_turns;
-        // One end for each slot: cannot fill.
+        // One end for each slot. A slot may get its next job before its last end is taken in: then the sender waits a
+        // moment, and nobody waits for the sender.
         let (tell_done, done) = bounded(max_turns);
         let pool = SlotPool::new(
             "turn",
@@ -89,6 +94,7 @@ impl Actor {
             active: HashMap::new(),
             line: VecDeque::new(),
             ending: None,
+            retry: None,
         }
     }
 
@@ -110,29 +116,22 @@ impl Actor {
         if self.ending.is_some() && !self.any_running() {
             return None;
         }
-        if self.ending.is_none() {
-            match self.inbox.control.try_recv() {
-                Ok(control) => return Some(Wake::Control(control)),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
-            }
+        if let Ok(control) = self.inbox.control.try_recv() {
+            return Some(Wake::Control(control));
         }
         if let Ok(done) = self.done.try_recv() {
             return Some(Wake::Done(done));
         }
-        let (control, inbound, stopped) = match self.ending {
-            None => (
-                self.inbox.control.clone(),
-                self.inbox.inbound.clone(),
-                self.stopped.clone(),
-            ),
-            Some(_) => (never(), never(), never()),
+        let stopped = match self.ending {
+            None => self.stopped.clone(),
+            Some(_) => never(),
         };
         let deadline = self.deadline().map_or_else(never, crossbeam_channel::at);
-        // A lane whose senders are gone ends the process's intake; only `stopped` can follow.
+        // A lane whose senders are gone means that nobody is left to serve.
         select! {
-            recv(control) -> control => Some(control.map_or(Wake::Stop(Instant::now()), Wake::Control)),
+            recv(self.inbox.control) -> control => Some(control.map_or(Wake::Stop(Instant::now()), Wake::Control)),
             recv(self.done) -> done => done.ok().map(Wake::Done),
-            recv(inbound) -> message => Some(message.map_or(Wake::Stop(Instant::now()), Wake::Inbound)),
+            recv(self.inbox.inbound) -> message => Some(message.map_or(Wake::Stop(Instant::now()), Wake::Inbound)),
             recv(stopped) -> deadline => Some(Wake::Stop(deadline.unwrap_or_else(|_| Instant::now()))),
             recv(deadline) -> _ => Some(Wake::Deadline),
         }
@@ -148,6 +147,7 @@ impl Actor {
             .values()
             .filter_map(|active| active.running.as_ref()?.give_up)
             .chain(self.ending)
+            .chain(self.retry)
             .min()
     }
 
@@ -187,8 +187,9 @@ impl Actor {
         } else {
             let _ = self.deps.outbox_wake.try_send(());
         }
-        self.dispatch(done.dialog);
+        // The line first: a dialog with a backlog must not keep its slot for ever.
         self.serve_line();
+        self.dispatch(done.dialog);
         if self.active.is_empty() {
             self.rest();
         }
@@ -201,10 +202,41 @@ impl Actor {
         crate::platform::trim_memory_after_burst(|| self.deps.db.shrink());
     }
 
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// The process ends: what was received is still taken in; what waits is kept for the next process.
     fn handle_stop(&mut self, deadline: Instant) {
-        self.drain_inbound();
-        self.ending = Some(deadline);
-        self.line.clear();
+        if !self.is_ending() {
+            self.drain_inbound();
+            self.ending = Some(deadline);
+            self.line.clear();
+            self.tell_waiting();
+        }
+    }
+
+    fn tell_waiting(&mut self) {
+        let waiting: Vec<_> = self
+            .active
+            .values_mut()
+            .map(|active| (active.session.clone(), std::mem::take(&mut active.queue)))
+            .collect();
+        for (session, queue) in waiting {
+            for work in queue {
+                let (callers, message) = match work {
+                    Work::Input(waiting) => (waiting.callers, wording::ENDING),
+                    Work::Op(_, caller) => (vec![caller], wording::CLOSED),
+                };
+                for caller in &callers {
+                    let body = Body::Error {
+                        code: ErrorCode::ShuttingDown,
+                        message: message.to_owned(),
+                    };
+                    self.reply(caller, Some(session.clone()), body);
+                }
+            }
+        }
     }
 
     fn handle_deadline(&mut self) {
@@ -214,6 +246,10 @@ impl Actor {
         {
             self.cut_off_turns();
             return;
+        }
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry = None;
+            self.serve_line();
         }
         let late: Vec<_> = self
             .active
@@ -268,7 +304,9 @@ impl Actor {
             let Some(active) = self.active.get_mut(&key) else {
                 return;
             };
-            if active.running.is_some() || active.in_line {
+            let waits_for_slot =
+                active.in_line && matches!(active.queue.front(), Some(Work::Input(_)));
+            if active.running.is_some() || waits_for_slot {
                 return;
             }
             match active.queue.pop_front() {
@@ -318,6 +356,9 @@ impl Actor {
                 active.queue.push_front(Work::Input(waiting));
                 active.in_line = true;
                 self.line.push_back(key);
+                if !self.any_running() {
+                    self.retry = Some(Instant::now() + THREAD_PAUSE);
+                }
             }
         }
     }
@@ -348,7 +389,7 @@ impl Actor {
             Err(error) => self.storage_failed(&error),
         };
         if matches!(body, Body::Archived | Body::Deleted) {
-            self.clients.get(caller.client).forget(&session.route());
+            self.clients.forget(caller.client, &session.route(), key);
         }
         if body == Body::Deleted {
             self.refuse_waiting(key, &session);

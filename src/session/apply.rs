@@ -14,7 +14,9 @@ use super::replies::{command_reply, reply_body};
 use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Command, Input, Route, SessionId, classify};
 use crate::observability::{Part, crash_point};
-use crate::storage::{DialogKey, DialogRow, InboxId, NewInput, Outcome, StorageError, Tx};
+use crate::storage::{
+    DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
+};
 
 /// Inputs that may wait in one dialog.
 pub(super) const MAX_WAITING: usize = 100;
@@ -29,8 +31,8 @@ const PREVIEW_CHARS: usize = 60;
 pub(super) enum Effect {
     Push(Outbound),
     Work(DialogKey, SessionId, Work),
-    /// A repeat of an input that has not ended.
-    Join(DialogKey, InboxId, Caller),
+    /// A repeat of an input that had not ended.
+    Join(DialogKey, SessionId, Waiting),
     Ask(Query),
 }
 
@@ -43,8 +45,11 @@ pub(super) struct Apply<'a, 't> {
 }
 
 impl Actor {
-    /// Stores a batch in one transaction, then acknowledges and acts.
+    /// Stores a batch in one transaction, then acknowledges and acts. A process that ends takes nothing more.
     pub(super) fn apply_batch(&mut self, batch: &[Inbound]) {
+        if self.is_ending() {
+            return self.refuse_ending(batch);
+        }
         let before: Vec<_> = batch
             .iter()
             .map(|message| {
@@ -87,11 +92,11 @@ impl Actor {
             match effect {
                 Effect::Push(outbound) => self.deps.sink.push(outbound),
                 Effect::Ask(query) => self.ask(query),
-                Effect::Join(key, input, caller) => self.join(key, input, caller),
+                Effect::Join(key, session, waiting) => self.join(key, &session, waiting),
                 Effect::Work(key, session, work) => {
                     let interrupts = matches!(work, Work::Op(..));
                     if interrupts {
-                        self.stop_dialog(key);
+                        self.stop_dialog(key, None);
                     }
                     self.add_work(key, &session, work);
                     self.dispatch(key);
@@ -100,25 +105,56 @@ impl Actor {
         }
     }
 
-    /// Lets a caller wait for an input that is under way.
-    fn join(&mut self, key: DialogKey, input: InboxId, caller: Caller) {
-        let Some(active) = self.active.get_mut(&key) else {
-            return;
-        };
-        if let Some(running) = active
-            .running
-            .as_ref()
-            .filter(|running| running.input == input)
-        {
-            running.replies.add(caller);
-            return;
-        }
-        for work in &mut active.queue {
-            if let Work::Input(waiting) = work
-                && waiting.input == input
+    /// Lets a caller wait for an input that is under way. One that nobody works on (it was left by another process, or
+    /// its end could not be stored) is taken up; one that ended a moment ago is answered from the database.
+    fn join(&mut self, key: DialogKey, session: &SessionId, waiting: Waiting) {
+        if let Some(active) = self.active.get_mut(&key) {
+            if let Some(running) = &active.running
+                && running.input == waiting.input
             {
-                waiting.callers.push(caller);
+                for caller in waiting.callers {
+                    running.replies.add(caller);
+                }
                 return;
+            }
+            for work in &mut active.queue {
+                if let Work::Input(known) = work
+                    && known.input == waiting.input
+                {
+                    known.callers.extend(waiting.callers);
+                    return;
+                }
+            }
+        }
+        let body = match self.deps.db.read(|tx| tx.input(waiting.input)) {
+            Ok(Some(row)) if !row.closed => {
+                let resume = row.turn;
+                self.add_work(key, session, Work::Input(Waiting { resume, ..waiting }));
+                self.dispatch(key);
+                return;
+            }
+            Ok(Some(InboxRow {
+                reply: Some(reply), ..
+            })) => reply_body(&reply),
+            Ok(_) => Body::Error {
+                code: ErrorCode::NotFound,
+                message: super::wording::DELETED.to_owned(),
+            },
+            Err(error) => self.storage_failed(&error),
+        };
+        for caller in &waiting.callers {
+            self.reply(caller, Some(session.clone()), body.clone());
+        }
+    }
+
+    fn refuse_ending(&self, batch: &[Inbound]) {
+        for message in batch {
+            if message.body != InboundBody::Disconnected {
+                let body = Body::Error {
+                    code: ErrorCode::ShuttingDown,
+                    message: super::wording::CLOSED.to_owned(),
+                };
+                self.reply(&message.caller, None, body);
             }
         }
     }
@@ -163,7 +199,7 @@ impl Apply<'_, '_> {
                 self.op(caller, route.as_ref(), session.as_ref(), DialogOp::Clear)
             }
             InboundBody::Create { title } => {
-                let route = self.actor.clients.get(caller.client).route.clone();
+                let route = self.actor.clients.route(caller.client);
                 let row = self.create(caller, &route, title.as_deref().unwrap_or(""))?;
                 self.push(
                     caller,
@@ -231,16 +267,13 @@ impl Apply<'_, '_> {
         if let Some(session) = session {
             return self.tx.find_dialog(session);
         }
-        let client = self.actor.clients.get(caller.client);
-        if let Some(route) = route {
-            client.route = route.clone();
-        }
-        let route = client.route.clone();
-        if let Some(key) = client.choice(&route) {
+        let clients = &mut self.actor.clients;
+        let route = route.map_or_else(|| clients.route(caller.client), Route::clone);
+        if let Some(key) = clients.choice(caller.client, &route) {
             if let Some(row) = self.tx.dialog(key)? {
                 return Ok(Some(row));
             }
-            self.actor.clients.get(caller.client).forget(&route);
+            clients.forget(caller.client, &route, key);
         }
         self.tx.current_dialog(&route, self.now).map(Some)
     }
@@ -256,23 +289,55 @@ impl Apply<'_, '_> {
         if let Some(id) = &caller.request_id
             && let Some(known) = self.tx.find_input(source, id)?
         {
-            match (known.closed, known.reply, known.dialog) {
-                (false, _, Some(dialog)) => {
-                    self.accepted(caller, row);
-                    self.effects
-                        .push(Effect::Join(dialog, known.id, caller.clone()));
-                }
-                (_, Some(reply), _) => {
-                    self.push(caller, Some(row.session.clone()), reply_body(&reply));
-                }
-                _ => self.not_found(caller),
-            }
-            return Ok(());
+            return self.repeat(caller, row, known, text);
         }
         match classify(text).0 {
-            Input::Command(command) => self.command(caller, row, &command),
+            Input::Command(command) => self.command(caller, row, &command, text),
             Input::Prompt => self.prompt(caller, row, sender, text),
         }
+    }
+
+    /// Answers an input whose id is known: with the stored answer, or together with the first one.
+    fn repeat(
+        &mut self,
+        caller: &Caller,
+        row: &DialogRow,
+        known: InboxRow,
+        text: &str,
+    ) -> Result<(), StorageError> {
+        if known.fingerprint != fingerprint(text) {
+            let message = "This request_id was used for another message. Use a new one.".to_owned();
+            let code = ErrorCode::BadRequest;
+            self.push(
+                caller,
+                Some(row.session.clone()),
+                Body::Error { code, message },
+            );
+            return Ok(());
+        }
+        let dialog = match known.dialog {
+            Some(key) => self.tx.dialog(key)?,
+            None => None,
+        };
+        let session = dialog.as_ref().unwrap_or(row).session.clone();
+        match (known.reply, dialog) {
+            (Some(reply), _) if known.closed => {
+                self.push(caller, Some(session), reply_body(&reply));
+            }
+            (None, Some(dialog)) if !known.closed => {
+                self.accepted(caller, &dialog);
+                let waiting = Waiting {
+                    input: known.id,
+                    callers: vec![caller.clone()],
+                    preview: preview(text),
+                    resume: known.turn,
+                };
+                self.effects
+                    .push(Effect::Join(dialog.key, dialog.session, waiting));
+            }
+            _ => self.not_found(caller),
+        }
+        Ok(())
     }
 
     fn prompt(
@@ -352,6 +417,7 @@ impl Apply<'_, '_> {
         caller: &Caller,
         row: &DialogRow,
         command: &Command,
+        text: &str,
     ) -> Result<(), StorageError> {
         let (session, content) = commands::run(self, caller, row, command)?;
         if let Some(id) = &caller.request_id {
@@ -360,7 +426,7 @@ impl Apply<'_, '_> {
                 external_id: Some(id),
                 dialog: None,
                 sender: None,
-                content: "",
+                content: text,
                 received_at: self.now,
             })?;
             let reply = command_reply(&command.name, &content);
@@ -386,12 +452,12 @@ impl Apply<'_, '_> {
     ) -> Result<DialogRow, StorageError> {
         let title = cut(title.trim(), MAX_TITLE_CHARS);
         let row = self.tx.create_dialog(route, &title, self.now)?;
-        self.actor.clients.get(caller.client).choose(route, row.key);
+        self.actor.clients.choose(caller.client, route, row.key);
         Ok(row)
     }
 
     fn list(&mut self, caller: &Caller, archived: bool) {
-        let route = self.actor.clients.get(caller.client).route.clone();
+        let route = self.actor.clients.route(caller.client);
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
             session: None,
@@ -406,8 +472,7 @@ impl Apply<'_, '_> {
         };
         self.actor
             .clients
-            .get(caller.client)
-            .choose(&session.route(), row.key);
+            .choose(caller.client, &session.route(), row.key);
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
             session: Some(row.session),

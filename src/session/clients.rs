@@ -12,8 +12,8 @@ const MAX_CHOICES: usize = 64;
 /// What a client speaks in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Client {
-    /// The chat it named last.
-    pub(super) route: Route,
+    /// The chat it speaks in.
+    route: Route,
     /// Its own dialog where that is not the chat's current one.
     choices: Vec<(Route, DialogKey)>,
 }
@@ -26,8 +26,7 @@ impl Client {
         }
     }
 
-    /// Returns the dialog the client chose in a chat.
-    pub(super) fn choice(&self, route: &Route) -> Option<DialogKey> {
+    fn choice(&self, route: &Route) -> Option<DialogKey> {
         self.choices
             .iter()
             .find(|(chosen, _)| chosen == route)
@@ -35,7 +34,7 @@ impl Client {
     }
 
     /// Makes a dialog the client's own in its chat, and the chat the one it speaks in.
-    pub(super) fn choose(&mut self, route: &Route, key: DialogKey) {
+    fn choose(&mut self, route: &Route, key: DialogKey) {
         self.forget(route);
         if self.choices.len() == MAX_CHOICES {
             self.choices.remove(0);
@@ -45,7 +44,7 @@ impl Client {
     }
 
     /// Goes back to the chat's current dialog.
-    pub(super) fn forget(&mut self, route: &Route) {
+    fn forget(&mut self, route: &Route) {
         self.choices.retain(|(chosen, _)| chosen != route);
     }
 }
@@ -68,11 +67,32 @@ impl Clients {
         }
     }
 
-    /// Returns a client; one that never connected speaks in the local chat.
-    pub(super) fn get(&mut self, id: ClientId) -> &mut Client {
+    /// Returns the chat a client speaks in; one that has gone, or never said, speaks in the local chat.
+    pub(super) fn route(&self, id: ClientId) -> Route {
         self.known
-            .entry(id)
-            .or_insert_with(|| Client::new(local_chat()))
+            .get(&id)
+            .map_or_else(local_chat, |client| client.route.clone())
+    }
+
+    /// Returns the dialog a client chose in a chat.
+    pub(super) fn choice(&self, id: ClientId, route: &Route) -> Option<DialogKey> {
+        self.known.get(&id)?.choice(route)
+    }
+
+    /// Makes a dialog a client's own. A client that has gone is not remembered again.
+    pub(super) fn choose(&mut self, id: ClientId, route: &Route, key: DialogKey) {
+        if let Some(client) = self.known.get_mut(&id) {
+            client.choose(route, key);
+        }
+    }
+
+    /// Takes a client's choice back if it is this dialog.
+    pub(super) fn forget(&mut self, id: ClientId, route: &Route, key: DialogKey) {
+        if let Some(client) = self.known.get_mut(&id)
+            && client.choice(route) == Some(key)
+        {
+            client.forget(route);
+        }
     }
 
     /// Returns a client as it is, to be put back if a commit fails.

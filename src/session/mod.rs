@@ -7,6 +7,7 @@
 mod active;
 mod actor;
 mod apply;
+mod budget;
 mod clients;
 mod commands;
 mod prompt;
@@ -17,16 +18,19 @@ mod stop;
 mod wording;
 mod worker;
 
+pub use budget::Budget;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::agent::Models;
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers};
-use crate::providers::{ModelSpec, Provider, ToolSpec};
+use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
 use crate::tools::{Registry, Workspace};
@@ -36,10 +40,8 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// The agent that answers.
 pub struct Agent {
-    /// The model service.
-    pub provider: Arc<dyn Provider>,
-    /// The model.
-    pub model: ModelSpec,
+    /// Who is asked, first choice first.
+    pub models: Models,
     /// Rounds of tools in one turn.
     pub max_rounds: u32,
 }
@@ -70,6 +72,8 @@ pub struct Deps {
     pub outbox_wake: Sender<()>,
     /// Turns at once.
     pub max_turns: usize,
+    /// How much model calls may cost.
+    pub budget: Option<Budget>,
 }
 
 /// Whose inputs a process works on.
@@ -77,7 +81,7 @@ pub struct Deps {
 pub enum Scope {
     /// Everybody's, those that an earlier process left included.
     All,
-    /// Only what this process takes in; what others left stays untouched.
+    /// Only what this process takes in; what others left stays untouched unless it is asked for again by its id.
     OwnInputs,
 }
 

@@ -1,9 +1,11 @@
 //! What stands in front of a turn: the dialog's fixed prompt, and the user's message with its context block. Runs on
 //! the turn's thread; reads AGENTS.md and USER.md at a dialog's first turn only.
 
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Deps;
 use crate::agent::{ContextFacts, context_block, system_prompt};
@@ -76,8 +78,26 @@ pub(super) fn user_message(input: &InboxRow, session: &SessionId, remark: Option
 }
 
 fn local_time(at: SystemTime) -> String {
-    Zoned::try_from(at).map_or_else(
+    Timestamp::try_from(at).map_or_else(
         |_| "unknown".to_owned(),
-        |time| time.strftime("%Y-%m-%d %H:%M %:z (%A)").to_string(),
+        |time| {
+            let time = time.to_zoned(local_zone().clone());
+            time.strftime("%Y-%m-%d %H:%M %:z (%A)").to_string()
+        },
     )
+}
+
+/// Returns the machine's time zone, read once. `/etc/localtime` is read as it is: finding out which named zone it is
+/// would list the whole zone database, at every first turn of a process.
+pub(super) fn local_zone() -> &'static TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(|| {
+        if std::env::var_os("TZ").is_some() {
+            return TimeZone::system();
+        }
+        std::fs::read("/etc/localtime")
+            .ok()
+            .and_then(|rules| TimeZone::tzif("Local", &rules).ok())
+            .unwrap_or(TimeZone::UTC)
+    })
 }

@@ -12,6 +12,8 @@ use crate::storage::{Db, DialogKey, DialogRow, StorageError, TurnId, TurnState, 
 
 /// Messages shown when a dialog is loaded.
 const SHOWN_MESSAGES: usize = 200;
+/// Text of all of them together; a client may refuse a larger frame.
+const SHOWN_BYTES: usize = 1024 * 1024;
 /// Dialogs in one list.
 const MAX_DIALOGS: usize = 1_000;
 
@@ -73,7 +75,7 @@ fn info(row: DialogRow) -> DialogInfo {
 
 fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
     db.read(|tx| {
-        let (stored, has_more) = tx.newest_visible(dialog, None, SHOWN_MESSAGES)?;
+        let (stored, has_more) = tx.newest_visible(dialog, SHOWN_MESSAGES, SHOWN_BYTES)?;
         let mut turns = TurnStates::default();
         let mut messages = Vec::with_capacity(stored.len());
         for row in &stored {
@@ -88,7 +90,15 @@ fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
                 state,
             });
         }
+        let mut bytes: usize = messages
+            .iter()
+            .map(|item: &HistoryItem| item.content.len())
+            .sum();
         for input in tx.open_inputs_of(dialog)? {
+            if bytes > SHOWN_BYTES {
+                break;
+            }
+            bytes += input.content.len();
             let state = match input.turn {
                 // Its message is in the history already.
                 Some(turn) if stored.iter().any(|row| row.turn == turn) => continue,

@@ -6,10 +6,10 @@ use super::active::{Waiting, Work};
 use super::actor::Actor;
 use super::apply::{Apply, Effect};
 use super::replies::{error_reply, reply_body};
+use super::worker::end_messages;
 use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
-use crate::chat::{Message, Part, Role};
-use crate::storage::{DialogKey, Outcome, StorageError, StoredReply, TurnState, Tx};
+use crate::storage::{DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnState, Tx};
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
 const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
@@ -47,7 +47,14 @@ impl Actor {
                 return Ok(None);
             };
             if command.name == "stop" {
-                stop = Some(row.key);
+                let only = match command.argument.as_str() {
+                    "" => None,
+                    id => Some(
+                        tx.find_input(row.session.channel.as_str(), id)?
+                            .map_or(InboxId(0), |input| input.id),
+                    ),
+                };
+                stop = Some((row.key, only));
                 return Ok(Some((row.session, String::new())));
             }
             commands::run(&mut apply, &caller, &row, &command).map(Some)
@@ -61,7 +68,7 @@ impl Actor {
         let (session, body) = match result {
             Ok(Some((session, content))) => {
                 let content = match stop {
-                    Some(key) => commands::stop_text(&self.stop_dialog(key)),
+                    Some((key, only)) => commands::stop_text(&self.stop_dialog(key, only)),
                     None => content,
                 };
                 let command = command.name;
@@ -77,18 +84,21 @@ impl Actor {
             Err(error) => (None, self.storage_failed(&error)),
         };
         self.reply(&caller, session, body);
-        if let Some(key) = stop {
+        if let Some((key, _)) = stop {
             self.dispatch(key);
         }
     }
 
-    /// Stops a dialog's turn and drops its waiting inputs; each asker is told.
-    pub(super) fn stop_dialog(&mut self, key: DialogKey) -> StopReport {
+    /// Stops a dialog's turn and drops its waiting inputs, or does so for one input only; each asker is told.
+    pub(super) fn stop_dialog(&mut self, key: DialogKey, only: Option<InboxId>) -> StopReport {
+        let is_meant = |input: InboxId| only.is_none_or(|only| only == input);
         let mut report = StopReport::default();
         let Some(active) = self.active.get_mut(&key) else {
             return report;
         };
-        if let Some(running) = &mut active.running {
+        if let Some(running) = &mut active.running
+            && is_meant(running.input)
+        {
             running.control.stop();
             running
                 .give_up
@@ -97,7 +107,7 @@ impl Actor {
         }
         let (inputs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut active.queue)
             .into_iter()
-            .partition(|work| matches!(work, Work::Input(_)));
+            .partition(|work| matches!(work, Work::Input(waiting) if is_meant(waiting.input)));
         active.queue.extend(others);
         let waiting: Vec<Waiting> = inputs
             .into_iter()
@@ -147,13 +157,7 @@ impl Actor {
             if !tx.end_turn(turn, TurnState::Stopped, now)? {
                 return Ok(());
             }
-            let mut messages = Vec::new();
-            let has_own = tx.history(key)?.iter().any(|stored| stored.turn == turn);
-            if !has_own && let Some(input) = tx.input(running.input)? {
-                messages.push(Message::text(Role::User, input.content));
-            }
-            messages.push(stop_note());
-            tx.append_messages(key, turn, &messages, now)?;
+            end_messages(tx, key, turn, running.input, wording::STOPPED, now)?;
             tx.interrupt_calls(turn)?;
             tx.close_input(running.input, Outcome::Stopped, &reply)
         });
@@ -174,16 +178,8 @@ fn drop_input(
     if let Some(turn) = input.resume {
         let now = SystemTime::now();
         tx.end_turn(turn, TurnState::Stopped, now)?;
-        tx.append_messages(dialog, turn, &[stop_note()], now)?;
+        end_messages(tx, dialog, turn, input.input, wording::STOPPED, now)?;
         tx.interrupt_calls(turn)?;
     }
     tx.close_input(input.input, Outcome::Stopped, reply)
-}
-
-fn stop_note() -> Message {
-    Message {
-        role: Role::Assistant,
-        parts: vec![Part::Note(wording::STOPPED.to_owned())],
-        native: None,
-    }
 }

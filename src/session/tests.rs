@@ -11,12 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::agent::Candidate;
 use crate::bus::{
     Body, Caller, ClientId, Control, ErrorCode, Inbound, InboundBody, ItemState, Op, Outbound,
     SessionQueue, Wants, session_queue,
 };
 use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
-use crate::providers::{Delta, Dialect, ProviderError, Reply, Request};
+use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
 use crate::storage::{DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
@@ -174,7 +175,7 @@ impl Rig {
 
     fn start_with(plays: Vec<Play>, prepare: impl FnOnce(&Db)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&dir.path().join("picobot.db")).unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
         prepare(&db);
         let mut rig = Self {
             dir,
@@ -199,13 +200,19 @@ impl Rig {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
             agent: Agent {
-                provider: self.model.clone(),
-                model: ModelSpec {
-                    model_id: "m".to_owned(),
-                    temperature: None,
-                    max_tokens: None,
-                    images: false,
-                },
+                models: Models::new(
+                    Candidate {
+                        provider: self.model.clone(),
+                        model: ModelSpec {
+                            model_id: "m".to_owned(),
+                            temperature: None,
+                            max_tokens: None,
+                            images: false,
+                        },
+                        price: None,
+                    },
+                    [],
+                ),
                 max_rounds: 3,
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),
@@ -217,6 +224,7 @@ impl Rig {
             pushing: HashSet::new(),
             outbox_wake: bounded(1).0,
             max_turns: 4,
+            budget: None,
         };
         let fatal = Fatal::new(|_| {});
         self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
@@ -245,6 +253,10 @@ impl Rig {
     }
 
     fn control(&self, request_id: &str, name: &str) {
+        self.control_with(request_id, name, "");
+    }
+
+    fn control_with(&self, request_id: &str, name: &str, argument: &str) {
         let control = &self.queue.as_ref().unwrap().control;
         control
             .send(Control {
@@ -254,7 +266,7 @@ impl Rig {
                     session: None,
                     command: Command {
                         name: name.to_owned(),
-                        argument: String::new(),
+                        argument: argument.to_owned(),
                     },
                 },
             })
@@ -522,7 +534,15 @@ fn clearing_a_busy_dialog_stops_it_first() {
     assert_eq!(rig.error("1"), ErrorCode::Stopped);
     assert_eq!(rig.reply("clear"), Body::Cleared);
     assert_eq!(rig.answer("2"), "fresh");
-    assert_eq!(rig.last_request().len(), 1, "nothing of before is sent");
+    let request = rig.last_request();
+    assert_eq!(request.len(), 1, "nothing of before is sent");
+    assert_eq!(
+        text_of(&request[0]),
+        "hello",
+        "what came behind the wish is kept"
+    );
+    rig.say("2", "hello");
+    assert_eq!(rig.answer("2"), "fresh");
 }
 
 #[test]
@@ -601,7 +621,7 @@ fn commands_answer_once_and_suggest() {
     rig.say("2", "/new");
     assert_eq!(rig.command("2"), first, "a repeat makes no second dialog");
     rig.control("3", "?");
-    assert!(rig.command("3").contains("/stop — "));
+    assert!(rig.command("3").contains("/stop [request_id] — "));
 }
 
 #[test]
@@ -742,6 +762,80 @@ fn a_damaged_history_is_mended_in_the_database() {
         [Role::User, Role::Assistant, Role::User, Role::Assistant]
     );
     assert_eq!(history[0].turn, TurnId(1));
+}
+
+#[test]
+fn one_input_can_be_stopped_among_others() {
+    let (held, begun, release) = hold("finished");
+    let rig = Rig::start(vec![held]);
+    rig.say("1", "work");
+    begun.recv_timeout(CEILING).unwrap();
+    rig.say("2", "drop me");
+    rig.say("3", "keep me");
+    rig.control_with("stop", "stop", "2");
+    assert_eq!(rig.error("2"), ErrorCode::Stopped);
+    assert_eq!(rig.command("stop"), "Dropped 1 waiting message:\n- drop me");
+    rig.control_with("none", "stop", "unknown");
+    assert_eq!(rig.command("none"), "Nothing is running or waiting here.");
+    release.send(()).unwrap();
+    assert_eq!(rig.answer("1"), "finished");
+    assert_eq!(rig.answer("3"), "nothing more to say");
+}
+
+#[test]
+fn a_repeat_of_what_nobody_works_on_is_taken_up() {
+    let rig = Rig::start(vec![Play::Say("at last")]);
+    rig.send(caller("sync"), InboundBody::List { archived: false });
+    rig.reply("sync");
+    rig.db
+        .write(|tx| {
+            let now = SystemTime::now();
+            let row = tx.current_dialog(&route("local"), now)?;
+            tx.insert_input(&NewInput {
+                source: "cli_chat",
+                external_id: Some("lost"),
+                dialog: Some(row.key),
+                sender: None,
+                content: "hello?",
+                received_at: now,
+            })
+        })
+        .unwrap();
+    rig.say("lost", "hello?");
+    assert_eq!(rig.answer("lost"), "at last");
+    rig.say("lost", "something else");
+    assert_eq!(rig.error("lost"), ErrorCode::BadRequest);
+}
+
+#[test]
+fn naming_a_chat_moves_nobody() {
+    let rig = Rig::start(vec![]);
+    rig.send(caller("bob"), input(Some("bob"), "for bob"));
+    assert_eq!(rig.reply_about("bob").session.unwrap().chat.as_str(), "bob");
+    rig.say("own", "for me");
+    assert_eq!(
+        rig.reply_about("own").session.unwrap().chat.as_str(),
+        "local"
+    );
+}
+
+#[test]
+fn ending_in_order_is_no_crash() {
+    let (held, begun, _release) = hold("never");
+    let mut rig = Rig::start(vec![held]);
+    rig.say("1", "long work");
+    begun.recv_timeout(CEILING).unwrap();
+    for _ in 0..4 {
+        rig.stop();
+        let (held, begun, release) = hold("never");
+        std::mem::forget(release);
+        rig.boot(vec![held]);
+        begun.recv_timeout(CEILING).unwrap();
+    }
+    rig.stop();
+    rig.boot(vec![Play::Say("done")]);
+    rig.say("1", "long work");
+    assert_eq!(rig.answer("1"), "done");
 }
 
 #[test]

@@ -94,14 +94,18 @@ pub(super) fn not_stored(error: &StorageError) -> String {
 pub(super) const STOPPED: &str = "Stopped.";
 /// For an input dropped before its turn began.
 pub(super) const DROPPED: &str = "Stopped before it began.";
-/// For an answer that could not be stored.
-pub(super) const ANSWER_NOT_SAVED: &str = "The answer could not be saved, so it is not shown: the database cannot be written. Free space and ask again.";
+/// For a turn that could not be begun or ended because the database cannot be written.
+pub(super) const KEPT: &str = "The answer could not be saved: the database cannot be written. Your message is kept and is \
+                               worked on again after the next start; free disk space, and do not send it again.";
 /// For a turn that ended three processes.
 pub(super) const CRASHED: &str = "PicoBot stopped three times while working on this message, so it was given up. Try it in other words.";
 /// For a turn that was cut off and overtaken by later messages.
 pub(super) const OVERTAKEN: &str = "PicoBot was stopped while working on this, and later messages were answered since. Send it again if you still need it.";
+/// For an input that was accepted and is not answered before the gateway ends.
+pub(super) const ENDING: &str = "PicoBot is stopping. Your message is kept and is answered after the next start; do not send it again.";
 /// For everything that comes while the gateway ends.
-pub(super) const ENDING: &str = "PicoBot is stopping. Send it again in a moment.";
+pub(super) const CLOSED: &str =
+    "PicoBot is stopping and takes nothing more. Send it again in a moment.";
 /// For a read that finds its queue full.
 pub(super) const BUSY: &str = "Too many requests wait. Try again in a moment.";
 /// For what concerns a dialog that is gone.

@@ -57,9 +57,8 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
         Ok(Err(error)) => {
             log::error!("a turn could not begin: {error}");
             deps.health.degraded(HealthPart::Storage);
-            let message = wording::not_stored(&error);
             job.replies
-                .answer(error_reply(ErrorCode::Storage, &message));
+                .answer(error_reply(ErrorCode::Storage, wording::KEPT));
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -79,7 +78,12 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
     let reply = error_reply(ErrorCode::Internal, &message);
     let stored = deps.db.write(|tx| {
         if let Some(turn) = job.control.turn() {
-            tx.end_turn(turn, TurnState::Failed, SystemTime::now())?;
+            let now = SystemTime::now();
+            if !tx.end_turn(turn, TurnState::Failed, now)? {
+                return Ok(());
+            }
+            end_messages(tx, job.dialog, turn, job.input, &message, now)?;
+            tx.interrupt_calls(turn)?;
         }
         tx.close_input(job.input, Outcome::Failed, &reply)
     });
@@ -179,7 +183,7 @@ impl<'a> Turn<'a> {
                 .push(Message::text(Role::User, self.loaded.input.content.clone()));
         }
         let end = Ended::failed(ErrorCode::Internal, why.to_owned());
-        self.finish(end, rest, Usage::default());
+        self.finish(end, rest, Usage::default(), String::new());
     }
 
     fn work(mut self, own: bool) {
@@ -194,6 +198,7 @@ impl<'a> Turn<'a> {
                     Ended::failed(ErrorCode::Storage, message),
                     first,
                     Usage::default(),
+                    String::new(),
                 );
             }
         };
@@ -211,8 +216,7 @@ impl<'a> Turn<'a> {
         let setup = Setup {
             turn: self.loaded.turn.0,
             session: &self.job.session,
-            provider: &*agent.provider,
-            model: &agent.model,
+            models: &agent.models,
             system: &prompt.system,
             specs: &self.deps.specs,
             tools: &self.deps.tools,
@@ -228,21 +232,27 @@ impl<'a> Turn<'a> {
             turn: self.loaded.turn,
             prompt: prompt.to_store,
         };
-        let TurnResult { end, rest, usage } = run_turn(&setup, history, first, &mut journal);
+        let TurnResult {
+            end,
+            rest,
+            usage,
+            model,
+        } = run_turn(&setup, history, first, &mut journal);
         self.loaded.prompt = journal.prompt;
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
             TurnEnd::Stopped => Ended::stopped(),
             TurnEnd::NotStored => return self.leave(),
-            TurnEnd::Failed(error) => {
-                log::warn!("turn {}: {error}", self.loaded.turn.0);
+            TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
+            TurnEnd::Failed { error, provider } => {
+                log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
-                let (code, text) = wording::provider_failure(&error, agent.provider.name());
+                let (code, text) = wording::provider_failure(&error, &provider);
                 Ended::failed(code, text)
             }
         };
-        self.finish(ended, rest, usage);
+        self.finish(ended, rest, usage, model);
     }
 
     /// Returns the dialog's history as the model may see it, mended in the database if it was at fault. Calls of this
@@ -317,16 +327,26 @@ impl<'a> Turn<'a> {
     /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
     fn leave(self) {
         let (code, message) = if self.job.control.is_cut_off() {
+            self.uncount();
             (ErrorCode::ShuttingDown, wording::ENDING)
         } else {
-            (ErrorCode::Storage, wording::ANSWER_NOT_SAVED)
+            (ErrorCode::Storage, wording::KEPT)
         };
         // A turn that was ended from outside has been answered already; then this reaches nobody.
         self.job.replies.answer(error_reply(code, message));
     }
 
+    /// Ending in order is no sign that the turn ends processes.
+    fn uncount(&self) {
+        let turn = self.loaded.turn;
+        let noted = self.deps.db.write_relaxed(|tx| tx.uncount_attempt(turn));
+        if let Err(error) = noted {
+            log::warn!("turn {}: {error}", turn.0);
+        }
+    }
+
     /// Stores the turn's end and answers.
-    fn finish(self, ended: Ended, mut rest: Step, usage: Usage) {
+    fn finish(self, ended: Ended, mut rest: Step, usage: Usage, model: String) {
         if let Some(note) = &ended.note {
             rest.messages.push(Message {
                 role: Role::Assistant,
@@ -352,7 +372,7 @@ impl<'a> Turn<'a> {
                 self.deps.health.degraded(HealthPart::Storage);
                 self.job
                     .replies
-                    .answer(error_reply(ErrorCode::Storage, wording::ANSWER_NOT_SAVED));
+                    .answer(error_reply(ErrorCode::Storage, wording::KEPT));
                 return;
             }
         }
@@ -362,7 +382,6 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
-        let model = &self.deps.agent.model.model_id;
         self.job.replies.tell(
             |caller| caller.wants.turns,
             || Body::TurnFinished {
@@ -400,6 +419,30 @@ impl<'a> Turn<'a> {
         }
         Ok(true)
     }
+}
+
+/// Stores what stands in the history of a turn that ends without its own doing: the person's message, if no step stored
+/// it, and a remark.
+pub(super) fn end_messages(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    turn: TurnId,
+    input: InboxId,
+    note: &str,
+    now: SystemTime,
+) -> Result<(), StorageError> {
+    let mut messages = Vec::new();
+    if !tx.has_messages(turn)?
+        && let Some(input) = tx.input(input)?
+    {
+        messages.push(Message::text(Role::User, input.content));
+    }
+    messages.push(Message {
+        role: Role::Assistant,
+        parts: vec![Part::Note(note.to_owned())],
+        native: None,
+    });
+    tx.append_messages(dialog, turn, &messages, now)
 }
 
 /// A turn's end as stored and answered.
@@ -480,6 +523,14 @@ struct StepJournal<'a> {
 }
 
 impl Journal for StepJournal<'_> {
+    fn may_ask(&mut self) -> Result<(), String> {
+        let budget = self.deps.budget.as_ref();
+        match budget.and_then(|budget| budget.refusal(&self.deps.db, SystemTime::now())) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
     fn commit(&mut self, step: Step) -> Result<(), JournalError> {
         // What a call gave after the process began to end is not known to be complete: the next process says so.
         if self.job.control.is_cut_off() {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::StorageError;
@@ -40,10 +41,9 @@ pub fn sqlite_version() -> &'static str {
 impl Db {
     /// Opens or creates the database; call with the instance lock held.
     ///
-    /// Makes the folder if missing. Refuses a file of a newer version without writing to it. After an unclean end the
-    /// file is checked first (see [`Db::needs_check`] for large ones).
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let unclean = wal_left(path);
+    /// Makes the folder if missing. Refuses a file of a newer version without writing to it. `after_crash` says that the
+    /// last process did not end in order: then the file is checked first (see [`Db::needs_check`] for large ones).
+    pub fn open(path: &Path, after_crash: bool) -> Result<Self, StorageError> {
         prepare_file(path)?;
         refuse_newer(path)?;
         let connection = connect(path).map_err(|error| named(error.into(), path))?;
@@ -51,9 +51,9 @@ impl Db {
         let mut db = Self {
             connection: Mutex::new(connection),
             path: path.to_owned(),
-            unchecked: unclean && size > CHECK_AT_OPEN_BYTES,
+            unchecked: after_crash && size > CHECK_AT_OPEN_BYTES,
         };
-        if unclean && !db.unchecked {
+        if after_crash && !db.unchecked {
             db.check()?;
         }
         let connection = db
@@ -74,20 +74,32 @@ impl Db {
         self.unchecked
     }
 
-    /// Runs SQLite's `quick_check`; holds the connection meanwhile.
+    /// Runs SQLite's `quick_check`, table by table; the connection is free for others in between.
     pub fn check(&self) -> Result<(), StorageError> {
-        let report: String = self
-            .lock()
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| named(error.into(), &self.path))?;
-        if report == "ok" {
-            Ok(())
-        } else {
-            Err(StorageError::Damaged {
-                name: file_name(&self.path),
-                detail: report,
+        let tables: Vec<String> = self
+            .read(|tx| {
+                let mut statement = tx
+                    .sql
+                    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+                let names = statement.query_map([], |row| row.get(0))?;
+                Ok(names.collect::<Result<_, _>>()?)
             })
+            .map_err(|error| named(error, &self.path))?;
+        for table in tables {
+            let report: String = self
+                .lock()
+                .query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| {
+                    row.get(0)
+                })
+                .map_err(|error| named(error.into(), &self.path))?;
+            if report != "ok" {
+                return Err(StorageError::Damaged {
+                    name: file_name(&self.path),
+                    detail: report,
+                });
+            }
         }
+        Ok(())
     }
 
     /// Runs a closure that only reads, in one snapshot.
@@ -124,6 +136,17 @@ impl Db {
         result
     }
 
+    /// Leaves the write-ahead log where it is when the database is closed: the next to open it goes on with the log.
+    /// Spares a short-lived process two waits for the disk.
+    pub fn keep_log(&self) {
+        let kept = self
+            .lock()
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if let Err(error) = kept {
+            log::debug!("the log is not kept: {error}");
+        }
+    }
+
     /// Gives page-cache memory back after a burst.
     pub fn shrink(&self) {
         if let Err(error) = self.lock().execute_batch("PRAGMA shrink_memory") {
@@ -157,18 +180,11 @@ fn transact<T>(
     Ok(value)
 }
 
-/// A clean close removes the write-ahead log; one with content means that the last process was cut off.
-fn wal_left(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    fs::metadata(wal).is_ok_and(|meta| meta.len() > 0)
-}
-
 /// Makes the folder and the file with private modes, whatever the umask.
 fn prepare_file(path: &Path) -> Result<(), StorageError> {
-    let failed = |source| StorageError::Open {
+    let failed = |cause| StorageError::Open {
         path: path.display().to_string(),
-        source,
+        cause,
     };
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
@@ -266,13 +282,13 @@ mod tests {
     fn refuses_a_newer_file_without_touching_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("picobot.db");
-        drop(Db::open(&path).unwrap());
+        drop(Db::open(&path, false).unwrap());
         let raw = Connection::open(&path).unwrap();
         raw.pragma_update(None, "journal_mode", "DELETE").unwrap();
         raw.pragma_update(None, "user_version", 9_999).unwrap();
         drop(raw);
         let before = fs::read(&path).unwrap();
-        let Err(StorageError::Newer { found: 9_999, .. }) = Db::open(&path) else {
+        let Err(StorageError::Newer { found: 9_999, .. }) = Db::open(&path, false) else {
             panic!("a newer file was opened");
         };
         assert_eq!(fs::read(&path).unwrap(), before);
@@ -283,7 +299,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("picobot.db");
         fs::write(&path, "this is not a database, whatever its name says").unwrap();
-        let Err(StorageError::Damaged { name, .. }) = Db::open(&path) else {
+        let Err(StorageError::Damaged { name, .. }) = Db::open(&path, false) else {
             panic!("garbage was opened");
         };
         assert_eq!(name, "picobot.db");
@@ -292,7 +308,7 @@ mod tests {
     #[test]
     fn an_error_rolls_back() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&dir.path().join("picobot.db")).unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
         let failed: Result<(), _> = db.write(|tx| {
             tx.sql.execute(
                 "INSERT INTO prompts(digest, system, tools) VALUES ('a','b','c')",

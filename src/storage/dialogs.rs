@@ -207,16 +207,18 @@ impl Tx<'_> {
 
     /// Deletes a dialog with its messages. Ids of its inputs stay known, so that a repeat is not taken for new.
     pub fn delete_dialog(&self, dialog: DialogKey) -> Result<(), StorageError> {
-        self.forget_inputs(dialog)?;
+        self.close_open_inputs(dialog)?;
+        self.forget_ended_inputs(dialog)?;
         self.sql
             .prepare_cached("DELETE FROM dialogs WHERE id = ?1")?
             .execute([dialog.0])?;
         Ok(())
     }
 
-    /// Deletes a dialog's messages and the prompt it was begun with.
+    /// Deletes a dialog's messages and the prompt it was begun with. Inputs that wait are newer than the wish to clear:
+    /// they stay.
     pub fn clear_dialog(&self, dialog: DialogKey, now: SystemTime) -> Result<(), StorageError> {
-        self.forget_inputs(dialog)?;
+        self.forget_ended_inputs(dialog)?;
         self.sql
             .prepare_cached("DELETE FROM messages WHERE dialog = ?1")?
             .execute([dialog.0])?;

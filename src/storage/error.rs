@@ -25,19 +25,18 @@ pub enum StorageError {
     #[error("the disk is full")]
     Full,
     /// The file cannot be read or written.
-    #[error("the database cannot be read or written")]
-    Io(#[source] rusqlite::Error),
+    #[error("the database cannot be read or written: {0}")]
+    Io(rusqlite::Error),
     /// Anything else SQLite refused.
-    #[error("database error")]
-    Sqlite(#[source] rusqlite::Error),
+    #[error("database error: {0}")]
+    Sqlite(rusqlite::Error),
     /// The folder or file cannot be made or opened.
-    #[error("cannot open {path}")]
+    #[error("cannot open {path}: {cause}")]
     Open {
         /// The path.
         path: String,
         /// The cause.
-        #[source]
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 

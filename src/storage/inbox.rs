@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
 
 use super::db::Tx;
 use super::dialogs::DialogKey;
@@ -77,6 +78,8 @@ pub struct InboxRow {
     pub sender: Option<String>,
     /// Its turn, once begun.
     pub turn: Option<TurnId>,
+    /// Tells inputs with the same id but another text apart.
+    pub fingerprint: String,
     /// Whether it has ended.
     pub closed: bool,
     /// The answer, once ended.
@@ -85,8 +88,8 @@ pub struct InboxRow {
     pub received_at: SystemTime,
 }
 
-const COLUMNS: &str =
-    "id, dialog, content, sender, turn, outcome, reply_kind, reply_code, reply, received_at";
+const COLUMNS: &str = "id, dialog, content, sender, turn, outcome, reply_kind, reply_code, reply, \
+                       received_at, fingerprint";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
     let reply = match row.get::<_, Option<String>>(6)? {
@@ -106,7 +109,17 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
         closed: row.get::<_, Option<String>>(5)?.is_some(),
         reply,
         received_at: from_millis(row.get(9)?),
+        fingerprint: row.get(10)?,
     })
+}
+
+/// Returns a short digest of a text.
+pub fn fingerprint(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 impl Tx<'_> {
@@ -114,8 +127,9 @@ impl Tx<'_> {
     pub fn insert_input(&self, input: &NewInput<'_>) -> Result<InboxId, StorageError> {
         self.sql
             .prepare_cached(
-                "INSERT INTO inbox (source, external_id, dialog, sender, content, received_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO inbox
+                 (source, external_id, dialog, sender, content, fingerprint, received_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 input.source,
@@ -123,6 +137,7 @@ impl Tx<'_> {
                 input.dialog.map(|dialog| dialog.0),
                 input.sender,
                 input.content,
+                fingerprint(input.content),
                 to_millis(input.received_at)
             ])?;
         Ok(InboxId(self.sql.last_insert_rowid()))
@@ -205,14 +220,22 @@ impl Tx<'_> {
     }
 
     /// Empties a dialog's ended inputs; the ids stay.
-    pub(super) fn forget_inputs(&self, dialog: DialogKey) -> Result<(), StorageError> {
+    pub(super) fn forget_ended_inputs(&self, dialog: DialogKey) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
-                "UPDATE inbox SET content = '', reply = NULL,
-                        outcome = coalesce(outcome, 'stopped'),
-                        reply_kind = coalesce(reply_kind, 'error'),
-                        reply_code = coalesce(reply_code, 'stopped')
-                 WHERE dialog = ?1",
+                "UPDATE inbox SET content = '', reply = NULL
+                 WHERE dialog = ?1 AND outcome IS NOT NULL",
+            )?
+            .execute([dialog.0])?;
+        Ok(())
+    }
+
+    /// Ends the inputs of a dialog that goes away.
+    pub(super) fn close_open_inputs(&self, dialog: DialogKey) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE inbox SET outcome = 'stopped', reply_kind = 'error', reply_code = 'stopped'
+                 WHERE dialog = ?1 AND outcome IS NULL",
             )?
             .execute([dialog.0])?;
         Ok(())

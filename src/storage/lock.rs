@@ -32,6 +32,21 @@ pub struct LockInfo {
     /// The port of that address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Whether it ended in order; written as its last act.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+}
+
+impl LockInfo {
+    fn of_this_process(kind: Kind, ended: bool) -> Self {
+        Self {
+            pid: std::process::id(),
+            kind,
+            address: None,
+            port: None,
+            ended,
+        }
+    }
 }
 
 /// Why the lock was not had.
@@ -60,6 +75,8 @@ fn pid(info: &Option<LockInfo>) -> String {
 #[derive(Debug)]
 pub struct InstanceLock {
     file: File,
+    info: LockInfo,
+    after_crash: bool,
 }
 
 /// Returns the lock file's path for a database path: `picobot.lock` in the same folder for the default name, else the
@@ -96,13 +113,13 @@ impl InstanceLock {
         let mut file = open(&path)?;
         match file.try_lock() {
             Ok(()) => {
-                let mut lock = Self { file };
-                lock.write(&LockInfo {
-                    pid: std::process::id(),
-                    kind,
-                    address: None,
-                    port: None,
-                });
+                let after_crash = read_info(&mut file).is_some_and(|previous| !previous.ended);
+                let mut lock = Self {
+                    file,
+                    info: LockInfo::of_this_process(kind, !after_crash),
+                    after_crash,
+                };
+                lock.write();
                 Ok(lock)
             }
             Err(TryLockError::WouldBlock) => Err(LockError::Held(read_info(&mut file))),
@@ -122,19 +139,33 @@ impl InstanceLock {
         }
     }
 
+    /// Tells whether the holder before did not end in order.
+    pub fn is_after_crash(&self) -> bool {
+        self.after_crash
+    }
+
+    /// Notes that the database is open: from now on an end without [`InstanceLock::end`] is a crash.
+    pub fn opened(&mut self) {
+        self.info.ended = false;
+        self.write();
+    }
+
     /// Notes the address a gateway answers on.
     pub fn announce(&mut self, address: std::net::SocketAddr) {
-        self.write(&LockInfo {
-            pid: std::process::id(),
-            kind: Kind::Gateway,
-            address: Some(address.to_string()),
-            port: Some(address.port()),
-        });
+        self.info.address = Some(address.to_string());
+        self.info.port = Some(address.port());
+        self.write();
+    }
+
+    /// Releases the lock with a note that all went well. Call when the database is closed or needs no closing.
+    pub fn end(mut self) {
+        self.info.ended = true;
+        self.write();
     }
 
     /// The note helps others find us; failing to write it loses only that.
-    fn write(&mut self, info: &LockInfo) {
-        let text = serde_json::to_string(info).expect("a lock note has only plain fields");
+    fn write(&mut self) {
+        let text = serde_json::to_string(&self.info).expect("a lock note has only plain fields");
         let written = self
             .file
             .set_len(0)
@@ -156,6 +187,7 @@ mod tests {
         let database = dir.path().join("picobot.db");
         assert_eq!(InstanceLock::holder(&database), None);
         let mut first = InstanceLock::acquire(&database, Kind::Gateway).unwrap();
+        first.opened();
         first.announce("127.0.0.1:4711".parse().unwrap());
         let Err(LockError::Held(Some(info))) = InstanceLock::acquire(&database, Kind::OneShot)
         else {
@@ -166,6 +198,10 @@ mod tests {
         assert_eq!(InstanceLock::holder(&database), Some(info));
         drop(first);
         assert_eq!(InstanceLock::holder(&database), None);
-        InstanceLock::acquire(&database, Kind::OneShot).unwrap();
+        let second = InstanceLock::acquire(&database, Kind::OneShot).unwrap();
+        assert!(second.is_after_crash(), "the first said nothing at its end");
+        second.end();
+        let third = InstanceLock::acquire(&database, Kind::OneShot).unwrap();
+        assert!(!third.is_after_crash());
     }
 }

@@ -100,6 +100,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Tells whether a turn has stored anything.
+    pub fn has_messages(&self, turn: TurnId) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE turn = ?1)")?
+            .query_row([turn.0], |row| row.get(0))?)
+    }
+
     /// Returns a dialog's whole history, oldest first.
     pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
@@ -109,27 +117,27 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Returns the newest messages of a dialog that people see, oldest first, and whether older ones exist.
-    ///
-    /// `before` limits to rows with smaller ids.
+    /// Returns the newest messages of a dialog that people see, oldest first, and whether older ones exist: at most
+    /// `limit`, and as many as have `max_bytes` of text together, but at least one.
     pub fn newest_visible(
         &self,
         dialog: DialogKey,
-        before: Option<i64>,
         limit: usize,
+        max_bytes: usize,
     ) -> Result<(Vec<StoredMessage>, bool), StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id < ?2 AND role <> 'tool'
-             ORDER BY id DESC"
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND role <> 'tool' ORDER BY id DESC"
         ))?;
-        let mut rows = statement.query(params![dialog.0, before.unwrap_or(i64::MAX)])?;
+        let mut rows = statement.query([dialog.0])?;
         let mut found = Vec::new();
+        let mut bytes = 0;
         while let Some(row) = rows.next()? {
             let stored = from_row(row)?;
             if !counts(&stored.message) {
                 continue;
             }
-            if found.len() == limit {
+            bytes += stored.message.shown_text().len();
+            if found.len() == limit || (bytes > max_bytes && !found.is_empty()) {
                 found.reverse();
                 return Ok((found, true));
             }

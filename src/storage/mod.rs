@@ -20,7 +20,7 @@ mod turns;
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;
-pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply};
+pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply, fingerprint};
 pub use lock::{InstanceLock, Kind, LockError, LockInfo};
 pub use messages::StoredMessage;
 pub use outbox::{Delivery, OutboxRow};

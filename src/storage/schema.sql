@@ -70,6 +70,8 @@ CREATE TABLE inbox (
     sender TEXT,
     -- Emptied when the turn's messages hold the text.
     content TEXT NOT NULL,
+    -- Of the text: the same id with another text is a mistake.
+    fingerprint TEXT NOT NULL,
     turn INTEGER REFERENCES turns(id) ON DELETE SET NULL,
     -- NULL while open; done, failed, stopped.
     outcome TEXT,
@@ -110,6 +112,9 @@ CREATE TABLE model_calls (
     output_tokens INTEGER,
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
+    -- NULL if price or tokens are unknown.
+    cost REAL,
+    currency TEXT,
     latency_ms INTEGER NOT NULL,
     first_token_ms INTEGER,
     attempts INTEGER NOT NULL,
@@ -117,6 +122,7 @@ CREATE TABLE model_calls (
 ) STRICT;
 
 CREATE INDEX model_calls_by_turn ON model_calls (turn);
+CREATE INDEX model_calls_by_time ON model_calls (at) WHERE cost IS NOT NULL;
 
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

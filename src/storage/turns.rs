@@ -80,6 +80,16 @@ impl Tx<'_> {
         Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
     }
 
+    /// Takes back that a turn was begun or taken up: it was cut off in order, which is no crash.
+    pub fn uncount_attempt(&self, turn: TurnId) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached(
+                "UPDATE turns SET attempts = attempts - 1 WHERE id = ?1 AND state = 'running'",
+            )?
+            .execute([turn.0])?;
+        Ok(())
+    }
+
     /// Returns a turn.
     pub fn turn(&self, turn: TurnId) -> Result<Option<TurnRow>, StorageError> {
         Ok(self

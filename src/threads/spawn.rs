@@ -6,7 +6,6 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
@@ -84,25 +83,14 @@ pub fn spawn(
     })
 }
 
-/// Tripped when an actor thread panics; the owner of the process waits for it and exits.
+/// What to do when an actor thread panics.
 #[derive(Clone)]
-pub struct Fatal {
-    tripped: Arc<AtomicBool>,
-    notify: Arc<dyn Fn(&str) + Send + Sync>,
-}
+pub struct Fatal(Arc<dyn Fn(&str) + Send + Sync>);
 
 impl Fatal {
     /// Makes a trip wire; `notify` runs on the panicking thread with that thread's name, after the panic hook.
     pub fn new(notify: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            tripped: Arc::new(AtomicBool::new(false)),
-            notify: Arc::new(notify),
-        }
-    }
-
-    /// Tells whether an actor has panicked.
-    pub fn is_tripped(&self) -> bool {
-        self.tripped.load(Ordering::Acquire)
+        Self(Arc::new(notify))
     }
 }
 
@@ -116,8 +104,7 @@ pub fn spawn_actor(
     let fatal = fatal.clone();
     spawn(name, stack_bytes, move || {
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
-            fatal.tripped.store(true, Ordering::Release);
-            (fatal.notify)(name);
+            (fatal.0)(name);
         }
     })
 }
@@ -152,6 +139,5 @@ mod tests {
         let actor = spawn_actor("actor", STACK, &fatal, || panic!("on purpose")).unwrap();
         actor.join_within(Duration::from_secs(5)).unwrap();
         assert_eq!(told.recv().unwrap(), "actor");
-        assert!(fatal.is_tripped());
     }
 }

@@ -31,7 +31,7 @@ impl TypedTool for FileWrite {
     const DESCRIPTION: &'static str = "Makes a file with this content, or replaces all of an existing one. Missing folders are made.";
 
     fn effects_of(&self, _: &FileWriteArgs) -> Effects {
-        Effects::Idempotent
+        Effects::SideEffect
     }
 
     fn call(&self, args: FileWriteArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

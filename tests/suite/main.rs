@@ -4,8 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
 mod architecture;
+mod contract;
+mod crash;
+mod door;
+mod messages;
 mod sandbox;
 mod sdk;
+mod send;
+mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
 mod turns;

@@ -7,49 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::sdk;
 use crate::support::gate::Gate;
 use crate::support::gateway::{Gateway, command};
 use crate::support::home::Home;
-use crate::support::legal::assert_legal;
 use crate::support::model::{ModelServer, Received};
 use crate::support::script::{Answer, Call};
+use crate::support::stage::Stage;
 use crate::support::ws::Client;
-
-/// A home, a scripted model and a gateway that uses them.
-struct Stage {
-    // First, so that it is dropped before what it uses.
-    gateway: Gateway,
-    model: ModelServer,
-    home: Home,
-}
-
-impl Stage {
-    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        let model = ModelServer::queue(answers);
-        let home = Home::with_model(&model);
-        let gateway = Gateway::start(&home);
-        Self {
-            gateway,
-            model,
-            home,
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.gateway.port())
-    }
-
-    /// Checks that the model saw so many requests, all of them legal, and returns them.
-    fn requests(&self, n: usize) -> Vec<Received> {
-        let received = self.model.received();
-        assert_eq!(received.len(), n, "requests seen by the model");
-        let bodies: Vec<Value> = received.iter().map(|one| one.body.clone()).collect();
-        bodies.iter().for_each(assert_legal);
-        sdk::assert_valid(&bodies);
-        received
-    }
-}
 
 fn calculator(id: &str, expression: &str) -> Call {
     Call::new(id, "calculator", json!({"expression": expression}))
@@ -69,7 +33,7 @@ fn result_of(request: &Received, id: &str) -> String {
 fn a_plain_question() {
     let stage = Stage::new([Answer::text("Hello to you.")]);
     assert_eq!(stage.client().ask("hello 你好"), "Hello to you.");
-    let requests = stage.requests(1);
+    let requests = stage.judged_requests(1);
     let body = &requests[0].body;
     assert_eq!(body["model"], "scripted-1");
     assert_eq!(body["messages"][0]["role"], "system");
@@ -102,7 +66,7 @@ fn deltas_for_who_asked() {
         .collect();
     assert_eq!(deltas, "one two three");
     assert_eq!(seen.last().unwrap()["content"], "one two three");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -112,7 +76,7 @@ fn a_tool_round() {
         Answer::text("It is 409.5."),
     ]);
     assert_eq!(stage.client().ask("what is 17.5% of 2340?"), "It is 409.5.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     let result = result_of(&requests[1], "c1");
     assert!(result.contains("409.5"), "{result}");
     let first = requests[0].body["messages"].as_array().unwrap();
@@ -127,7 +91,7 @@ fn two_tools_in_one_message() {
         Answer::text("4 and 9."),
     ]);
     assert_eq!(stage.client().ask("2+2 and 3*3"), "4 and 9.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     assert!(result_of(&requests[1], "c1").contains('4'));
     assert!(result_of(&requests[1], "c2").contains('9'));
     let messages = requests[1].body["messages"].as_array().unwrap();
@@ -149,7 +113,7 @@ fn a_broken_call_goes_back_to_the_model() {
         Answer::text("I see."),
     ]);
     assert_eq!(stage.client().ask("go on"), "I see.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     for id in ["c1", "c2"] {
         assert!(!result_of(&requests[1], id).trim().is_empty());
     }
@@ -162,7 +126,7 @@ fn a_failing_service_is_asked_again() {
         Answer::text("Here I am."),
     ]);
     assert_eq!(stage.client().ask("hello"), "Here I am.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     assert_eq!(requests[0].body, requests[1].body);
 }
 
@@ -181,7 +145,7 @@ fn a_refused_key_is_said_and_not_shown() {
     assert!(!reply.to_string().contains("test-key"), "{reply}");
     assert!(!stage.gateway.log().contains("test-key"));
     assert_eq!(client.ask("and now?"), "Better now.");
-    stage.requests(2);
+    stage.judged_requests(2);
 }
 
 #[test]
@@ -209,7 +173,7 @@ fn stop_ends_a_stream_in_the_middle() {
     client.say("are you there?");
     let answer = client.until(&["assistant_response"]).pop().unwrap();
     assert_eq!(answer["content"], "Yes.");
-    stage.requests(2);
+    stage.judged_requests(2);
 }
 
 #[test]
@@ -230,7 +194,7 @@ fn stop_overtakes_what_waits() {
         .filter(|m| m["type"] == "command_executed")
         .count();
     assert_eq!((stopped, commands), (3, 1), "{replies:?}");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -253,7 +217,7 @@ fn unknown_and_broken_messages() {
         assert_eq!(reply["code"], code, "{message} {reply}");
     }
     assert_eq!(client.ask("hello"), "Still here.");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -281,18 +245,18 @@ fn dialogs_do_not_wait_for_each_other() {
 
 #[test]
 fn a_conversation_survives_kill_9() {
-    let mut stage = Stage::new([
+    let stage = Stage::new([
         Answer::calls([calculator("c1", "6*7")]),
         Answer::text("It is 42."),
         Answer::text("You asked about 6*7."),
     ]);
     assert_eq!(stage.client().ask("what is 6*7?"), "It is 42.");
-    stage.gateway = stage.gateway.restart(&stage.home);
+    let stage = stage.crash();
     assert_eq!(
         stage.client().ask("what did I ask?"),
         "You asked about 6*7."
     );
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     let (before, after) = (&requests[1].body["messages"], &requests[2].body["messages"]);
     let before = before.as_array().unwrap();
     assert_eq!(after.as_array().unwrap()[..before.len()], before[..]);
@@ -303,7 +267,7 @@ fn a_conversation_survives_kill_9() {
 #[test]
 fn an_unfinished_turn_goes_on_after_kill_9() {
     let gate = Gate::new();
-    let mut stage = Stage::new([
+    let stage = Stage::new([
         Answer::text("lost").held(&gate),
         Answer::text("Found again."),
         Answer::text("Both kept."),
@@ -312,12 +276,12 @@ fn an_unfinished_turn_goes_on_after_kill_9() {
     client.say("keep this");
     gate.wait_reached();
     let session_id = client.session_id.clone();
-    stage.gateway = stage.gateway.restart(&stage.home);
+    let stage = stage.crash();
     let mut client = stage.client();
     assert_eq!(client.session_id, session_id);
     // Waits behind the turn that goes on.
     assert_eq!(client.ask("and this"), "Both kept.");
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     assert!(requests[1].texts("user")[0].contains("keep this"));
     assert_eq!(requests[2].texts("assistant"), ["Found again."]);
 }

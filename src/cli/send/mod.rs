@@ -36,7 +36,7 @@ pub(super) struct SendArgs {
     /// Dialog to speak in: its id, a unique beginning of it, or its title
     #[arg(short, long, value_name = "ID|TITLE", conflicts_with = "new")]
     session: Option<String>,
-    /// Begin a new dialog
+    /// Begin a new dialog; a text behind it is its title if a message is given too, else the message
     #[arg(short, long, value_name = "TITLE", num_args = 0..=1, default_missing_value = "")]
     new: Option<String>,
     /// Print one JSON object
@@ -68,9 +68,10 @@ pub(super) struct SendArgs {
     gateway_url: Option<String>,
 }
 
-pub(super) fn run(global: &Global, umask: u32, args: SendArgs) -> Result<(), Failure> {
+pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    let prompt = input::read(&args)?;
+    let deadline = started + args.timeout;
+    let prompt = input::read(&mut args, deadline)?;
     let loaded = load_config(global)?;
     let level = match (global.quiet, global.verbose) {
         (true, _) => log::LevelFilter::Off,
@@ -79,7 +80,6 @@ pub(super) fn run(global: &Global, umask: u32, args: SendArgs) -> Result<(), Fai
         (false, _) => log::LevelFilter::Debug,
     };
     start_log(level, LogFormat::Text, &loaded)?;
-    let deadline = started + args.timeout;
     let launch = Launch {
         config: loaded.config,
         config_path: loaded.path,

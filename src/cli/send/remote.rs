@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::{HeaderValue, Uri, header};
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
 use super::link::{Arrival, Link};
@@ -17,6 +18,8 @@ use crate::cli::exit::{self, Failure};
 use crate::gateway::door;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Enough for most frames at once; the library's own choice is eight times as much, made anew in each process.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 pub(super) struct RemoteLink {
     socket: WebSocket<TcpStream>,
@@ -43,7 +46,9 @@ impl RemoteLink {
         if is_loopback && let Some(value) = bearer(state_dir)? {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let (socket, _) = tungstenite::client(request, stream).map_err(|error| match error {
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let handshake = tungstenite::client::client_with_config(request, stream, Some(config));
+        let (socket, _) = handshake.map_err(|error| match error {
             HandshakeError::Failure(error) => handshake_failure(url, error),
             HandshakeError::Interrupted(_) => unreachable(url, "no answer in time"),
         })?;
@@ -116,6 +121,7 @@ impl Link for RemoteLink {
                     return Arrival::Closed(format!("the gateway closed the connection {why}"));
                 }
                 Ok(_) => continue,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Arrival::Closed(format!("the gateway has gone: {error}")),
             }

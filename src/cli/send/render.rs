@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -11,7 +12,7 @@ use super::talk::failure;
 use crate::cli::Global;
 use crate::cli::exit::{self, Failure};
 use crate::cli::setup::say;
-use crate::wire::{ServerBody, TokenUsage, rfc3339};
+use crate::wire::{ServerBody, ServerMessage, TokenUsage, rfc3339};
 
 /// Version of the JSON forms.
 const SCHEMA: u32 = 1;
@@ -56,7 +57,7 @@ impl Output {
     pub(super) fn open(args: &SendArgs, global: &Global) -> Result<Self, Failure> {
         let to: Box<dyn Write> = match &args.output {
             None => Box::new(std::io::stdout()),
-            Some(path) => Box::new(File::create(path).map_err(|error| {
+            Some(path) => Box::new(Replaced::open(path).map_err(|error| {
                 Failure::new(
                     exit::USAGE,
                     format!("cannot write {}: {error}", path.display()),
@@ -83,6 +84,17 @@ impl Output {
         })
     }
 
+    /// Returns which messages are of use: pieces of the answer cost both sides time and are left out where only the whole
+    /// is printed.
+    pub(super) fn capabilities(&self) -> Vec<String> {
+        let names: &[&str] = match self.mode {
+            Mode::Stream | Mode::JsonLines => &["stream"],
+            Mode::Text | Mode::Json if self.verbose => &["turn_finished", "tool_started"],
+            Mode::Text | Mode::Json => &["turn_finished"],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// Takes a raw frame; `--jsonl` prints it with a version, a number and a time.
     pub(super) fn frame(&mut self, frame: &str) -> Result<(), Failure> {
         if self.mode != Mode::JsonLines {
@@ -100,11 +112,22 @@ impl Output {
         self.write(&format!("{}\n", Value::Object(line)))
     }
 
-    /// Takes a message about our request; returns its end once it comes.
-    pub(super) fn message(
+    /// Takes a frame of the running turn; returns the end of our request once it comes. Fails if the output does.
+    pub(super) fn take(
         &mut self,
-        body: &ServerBody<'_>,
+        frame: &str,
+        request_id: &str,
     ) -> Result<Option<Result<(), Failure>>, Failure> {
+        self.frame(frame)?;
+        match ServerMessage::parse(frame) {
+            Ok(message) if message.request_id.as_deref() == Some(request_id) => {
+                self.message(&message.body)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn message(&mut self, body: &ServerBody<'_>) -> Result<Option<Result<(), Failure>>, Failure> {
         match body {
             ServerBody::AssistantDelta {
                 content, reasoning, ..
@@ -251,6 +274,37 @@ impl Output {
                 }
             })
             .map_err(write_failure)
+    }
+}
+
+/// A file whose old content stays until there is something to put in its place.
+struct Replaced {
+    file: File,
+    is_emptied: bool,
+}
+
+impl Replaced {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        Ok(Self {
+            file,
+            is_emptied: false,
+        })
+    }
+}
+
+impl Write for Replaced {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !self.is_emptied {
+            // Not every file has a length, /dev/null for one.
+            let _ = self.file.set_len(0);
+            self.is_emptied = true;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

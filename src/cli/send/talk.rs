@@ -28,7 +28,7 @@ pub(super) fn talk(link: &mut dyn Link, ask: &Ask, output: &mut Output) -> Resul
     let mut talk = Talk { link, ask, output };
     let established = talk.expect(|body| matches!(body, ServerBody::SessionEstablished { .. }))?;
     talk.send(ClientBody::Hello {
-        capabilities: vec!["stream".to_owned()],
+        capabilities: talk.output.capabilities(),
     })?;
     let session = talk.choose_session(session_of(&established))?;
     let request_id = ask
@@ -124,20 +124,13 @@ impl Talk<'_> {
         loop {
             let arrival = self.link.next(deadline);
             let why = match arrival {
-                Arrival::Frame(frame) => {
-                    self.output.frame(&frame)?;
-                    let Ok(message) = ServerMessage::parse(&frame) else {
-                        continue;
-                    };
-                    if message.request_id.as_deref() != Some(request_id) {
-                        continue;
-                    }
-                    match self.output.message(&message.body)? {
-                        None => continue,
-                        Some(Ok(())) => return gave_up.map_or(Ok(()), Err),
-                        Some(Err(failure)) => return Err(gave_up.unwrap_or(failure)),
-                    }
-                }
+                Arrival::Frame(frame) => match self.output.take(&frame, request_id) {
+                    Ok(None) => continue,
+                    Ok(Some(Ok(()))) => return gave_up.map_or(Ok(()), Err),
+                    Ok(Some(Err(failure))) => return Err(gave_up.unwrap_or(failure)),
+                    // Nobody reads on: then nobody waits for the turn.
+                    Err(failure) => failure,
+                },
                 Arrival::Signal(signal) => signalled(signal),
                 Arrival::Late => late(self.ask.timeout),
                 Arrival::Closed(why) => gone(&why),
@@ -148,7 +141,7 @@ impl Talk<'_> {
             gave_up = Some(why);
             deadline = Instant::now() + STOP_LIMIT;
             self.send(ClientBody::UserInput {
-                content: "/stop".to_owned(),
+                content: format!("/stop {request_id}"),
                 channel: None,
                 chat_id: None,
                 session_id: Some(session.to_owned()),
@@ -238,6 +231,7 @@ pub(super) fn failure(code: &str, message: &str) -> Failure {
         "provider" => exit::PROVIDER,
         "timeout" => exit::TIMEOUT,
         "stopped" => exit::STOPPED,
+        "budget" => exit::BUDGET,
         "storage" => exit::DATABASE,
         "shutting_down" => exit::UNREACHABLE,
         _ => exit::AGENT,

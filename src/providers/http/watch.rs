@@ -112,9 +112,9 @@ impl Exchange {
         Some((limit, self.limits.of(limit)))
     }
 
-    /// Whether the exchange made its own connection, as opposed to one from the pool.
-    pub(super) fn fresh_connection(&self) -> bool {
-        self.fresh_connection
+    /// Whether a failure may be due to a pooled connection that the server closed meanwhile.
+    pub(super) fn maybe_stale(&self) -> bool {
+        !self.fresh_connection && matches!(self.phase, Phase::Head { .. })
     }
 
     pub(super) fn head_received(&mut self) {

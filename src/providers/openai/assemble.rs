@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 use super::super::fault::{Fault, Hints};
 use super::super::feed::Feed;
+use super::super::leaf::words;
+use super::super::read::{
+    Assemble, Ending, MAX_REASONING_BYTES, MAX_TEXT_BYTES, conclude, fitting, salvage, undecodable,
+};
 use super::super::retry::Failure;
 use super::super::{ProviderError, Reply};
 use super::calls::{CallBuilder, Calls};
@@ -17,22 +21,6 @@ use super::decode::{self, Choice, Chunk, Piece};
 use super::think::{Found, ThinkFilter};
 use crate::chat::{Message, Native, Part, Role, StopReason};
 use crate::config::Secret;
-
-/// Longest text of one answer; what follows is cut off.
-const MAX_TEXT_BYTES: usize = 1024 * 1024;
-/// Longest reasoning that is kept for sending back.
-const MAX_REASONING_BYTES: usize = 1024 * 1024;
-
-/// How the reading of an answer ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
-    /// By its own end mark, or as one complete JSON text.
-    Whole,
-    /// By the end of the body, without a mark.
-    Unmarked,
-    /// By a failure in the middle.
-    Broken(Failure),
-}
 
 /// Who makes an answer.
 #[derive(Clone, Copy)]
@@ -83,34 +71,6 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// Takes one chunk, or a whole plain response. An error object inside a good answer is a fault.
-    pub(super) fn accept(&mut self, data: &str, feed: &mut Feed<'_>) -> Result<(), Failure> {
-        let chunk = Chunk::parse(data).ok_or_else(|| undecodable("it is not the expected JSON"))?;
-        if chunk.is_error() {
-            let value = serde_json::from_str(data).unwrap_or_default();
-            let fault = Fault::inside_answer(&value);
-            return Err(fault.failure(Hints::default(), self.origin.secrets));
-        }
-        self.keep_usage(chunk.usage);
-        let Some(choice) = chunk.choices.first else {
-            return Ok(());
-        };
-        self.seen_choice = true;
-        self.keep_usage(choice.usage);
-        self.take_choice(&choice, feed);
-        Ok(())
-    }
-
-    /// Whether the service said that the answer is complete; only usage and the end mark may follow.
-    pub(super) fn finished(&self) -> bool {
-        self.finish.is_some()
-    }
-
-    /// Whether the answer grew over its limit.
-    pub(super) fn too_long(&self) -> bool {
-        self.too_long
-    }
-
     /// Whether a thinking block without opening tag was found.
     pub(super) fn missing_open_tag(&self) -> bool {
         self.missing_open_tag
@@ -138,7 +98,7 @@ impl<'a> Assembler<'a> {
             }
             self.take_piece(message, feed);
         }
-        let reason = choice.finish_reason.map(decode::words);
+        let reason = choice.finish_reason.map(words);
         if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
             self.finish = Some(reason.into_owned());
         }
@@ -147,9 +107,9 @@ impl<'a> Assembler<'a> {
     fn take_piece(&mut self, piece: &Piece<'_>, feed: &mut Feed<'_>) {
         self.take_reasoning(piece, feed);
         if let Some(content) = piece.content {
-            self.take_text(&decode::words(content), feed);
+            self.take_text(&words(content), feed);
         }
-        let refusal = piece.refusal.map(decode::words).unwrap_or_default();
+        let refusal = piece.refusal.map(words).unwrap_or_default();
         if !refusal.is_empty() {
             self.refused = true;
             self.show(&refusal, feed);
@@ -203,13 +163,8 @@ impl<'a> Assembler<'a> {
     /// Adds text to the answer and passes it on, up to the limit.
     fn show(&mut self, text: &str, feed: &mut Feed<'_>) {
         let room = MAX_TEXT_BYTES.saturating_sub(self.text.len());
-        let shown = if text.len() > room {
-            self.too_long = true;
-            let whole_chars = (0..=room).rev().find(|at| text.is_char_boundary(*at));
-            &text[..whole_chars.unwrap_or(0)]
-        } else {
-            text
-        };
+        let shown = fitting(text, room);
+        self.too_long |= shown.len() < text.len();
         self.text.push_str(shown);
         feed.text(shown);
     }
@@ -229,27 +184,15 @@ impl<'a> Assembler<'a> {
         if self.too_long {
             return Ok(StopReason::Truncated);
         }
-        let broken = match (ending, self.finish.as_deref()) {
-            (Ending::Broken(failure), _) if failure.error == ProviderError::Cancelled => {
-                return Err(failure);
-            }
-            (_, Some("network_error" | "insufficient_system_resource" | "error")) => {
+        let broken = match conclude(ending, self.finish.as_deref(), self.seen_choice) {
+            Ok(Some("network_error" | "insufficient_system_resource" | "error")) => {
                 let detail = "it gave up in the middle of the answer".to_owned();
                 Failure::passing(ProviderError::Overloaded(detail))
             }
-            (_, Some(reason)) => return Ok(self.stop_of(reason)),
-            (Ending::Whole, None) if self.seen_choice => return Ok(self.stop_of("stop")),
-            (Ending::Whole, None) => undecodable("it holds no choices"),
-            (Ending::Unmarked, None) => {
-                Failure::passing(ProviderError::Network("the answer broke off".to_owned()))
-            }
-            (Ending::Broken(failure), None) => failure,
+            Ok(reason) => return Ok(self.stop_of(reason.unwrap_or("stop"))),
+            Err(failure) => failure,
         };
-        if feed.text_passed() {
-            log::warn!("an answer broke off after text was shown: {}", broken.error);
-            return Ok(StopReason::Truncated);
-        }
-        Err(broken)
+        salvage(broken, feed)
     }
 
     fn stop_of(&self, reason: &str) -> StopReason {
@@ -333,13 +276,41 @@ impl<'a> Assembler<'a> {
     }
 }
 
-pub(super) fn undecodable(detail: &str) -> Failure {
-    Failure::final_(ProviderError::Undecodable(detail.to_owned()))
+impl Assemble for Assembler<'_> {
+    fn accept(&mut self, data: &str, feed: &mut Feed<'_>) -> Result<(), Failure> {
+        let chunk = Chunk::parse(data).ok_or_else(|| undecodable("it is not the expected JSON"))?;
+        if chunk.is_error() {
+            let value = serde_json::from_str(data).unwrap_or_default();
+            let fault = Fault::inside_answer(&value);
+            return Err(fault.failure(Hints::default(), self.origin.secrets));
+        }
+        self.keep_usage(chunk.usage);
+        let Some(choice) = chunk.choices.first else {
+            return Ok(());
+        };
+        self.seen_choice = true;
+        self.keep_usage(choice.usage);
+        self.take_choice(&choice, feed);
+        Ok(())
+    }
+
+    fn finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    /// The end mark is no JSON and never comes here.
+    fn ended(&self) -> bool {
+        false
+    }
+
+    fn too_long(&self) -> bool {
+        self.too_long
+    }
 }
 
 /// Appends a piece of reasoning; the field counts as received even if it is empty. Returns the piece.
 fn keep<'a>(field: &mut Option<String>, piece: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
-    let text = decode::words(piece?);
+    let text = words(piece?);
     let kept = field.get_or_insert_default();
     if kept.len() + text.len() <= MAX_REASONING_BYTES {
         kept.push_str(&text);

@@ -7,14 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
+use super::super::history::{NO_NAME, is_object};
+use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS};
 use super::decode::CallPiece;
-use super::request::{NO_NAME, is_object};
 use crate::chat::ToolCall;
-
-/// More calls in one message are not taken.
-const MAX_CALLS: usize = 64;
-/// Longest arguments of one call.
-const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]
 struct Slot {

@@ -12,17 +12,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::Request;
+use super::super::history::{NO_OUTPUT, NO_TEXT, is_object, legal_name, native_fits, or_else};
 use super::super::quirks::{Echo, Quirks, TokenField};
-use crate::chat::{Message, Native, Part, Role, ToolCall};
-
-/// Stands for a text that would be empty; several services refuse empty ones.
-const NO_TEXT: &str = "(no text)";
-/// The same for a tool's result.
-const NO_OUTPUT: &str = "(no output)";
-/// Stands for a call's name of which nothing is left.
-pub(super) const NO_NAME: &str = "unknown";
-/// Longest function name.
-const MAX_NAME_BYTES: usize = 64;
+use crate::chat::{Message, Part, Role, ToolCall};
 
 /// Writes the body of one request.
 pub(super) fn encode(
@@ -134,14 +126,9 @@ impl<'a> Body<'a> {
         message
             .native
             .as_ref()
-            .filter(|native| self.is_ours(native))
+            .filter(|native| native_fits(native, self.provider, &self.request.model.model_id))
             .and_then(|native| serde_json::from_str(&native.data).ok())
             .unwrap_or_default()
-    }
-
-    fn is_ours(&self, native: &Native) -> bool {
-        native.provider == self.provider
-            && family(&native.model) == family(&self.request.model.model_id)
     }
 
     fn echo_reasoning(&self, line: &mut Line<'a>, native: &NativeData<'a>) {
@@ -302,46 +289,6 @@ fn join<'a>(mut texts: impl Iterator<Item = &'a str>, between: &str) -> Cow<'a, 
         joined.push_str(text);
     }
     joined
-}
-
-fn or_else<'a>(text: Cow<'a, str>, placeholder: &'static str) -> Cow<'a, str> {
-    if text.trim().is_empty() {
-        Cow::Borrowed(placeholder)
-    } else {
-        text
-    }
-}
-
-/// Whether a text is one complete JSON object.
-pub(super) fn is_object(text: &str) -> bool {
-    text.trim_start().starts_with('{')
-        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
-}
-
-/// Makes a name that every service takes back: `^[a-zA-Z0-9_-]{1,64}$`.
-fn legal_name(name: &str) -> Cow<'_, str> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() {
-        return Cow::Borrowed(NO_NAME);
-    }
-    if name.len() <= MAX_NAME_BYTES && name.chars().all(legal) {
-        return Cow::Borrowed(name);
-    }
-    let legal_or_underscore = |c: char| if legal(c) { c } else { '_' };
-    name.chars()
-        .take(MAX_NAME_BYTES)
-        .map(legal_or_underscore)
-        .collect::<String>()
-        .into()
-}
-
-/// The family of a model id: the vendor's path and the letters the name begins with, as `deepseek` in `deepseek-v4`.
-fn family(model: &str) -> &str {
-    let name_at = model.rfind('/').map_or(0, |slash| slash + 1);
-    let letters = model[name_at..]
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(model.len() - name_at);
-    &model[..name_at + letters]
 }
 
 #[cfg(test)]

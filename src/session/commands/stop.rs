@@ -14,11 +14,11 @@ impl SlashCommand for Stop {
     }
 
     fn usage(&self) -> &'static str {
-        "/stop"
+        "/stop [request_id]"
     }
 
     fn description(&self) -> &'static str {
-        "Stop the running turn and drop waiting messages"
+        "Stop the running turn and drop waiting messages, or one of them"
     }
 
     /// The control lane stops the dialog itself, outside a transaction; this is reached by no other way.

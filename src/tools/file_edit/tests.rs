@@ -442,7 +442,7 @@ fn the_built_in_tools_are_what_models_expect() {
     );
     assert_eq!(
         effects("file_write", json!({"path": "a", "content": ""})),
-        Effects::Idempotent
+        Effects::SideEffect
     );
     assert_eq!(
         effects("file_edit", json!({"path": "a"})),

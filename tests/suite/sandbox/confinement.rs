@@ -26,10 +26,7 @@ fn check_refused_with(command: impl Fn(&Ground) -> String) {
             ground.sandbox.policy().level,
             outcome.output
         );
-        assert_eq!(
-            outcome.output.contains("planted"),
-            free && command.contains("cat")
-        );
+        assert!(free || !outcome.output.contains("planted"), "{command}");
     }
 }
 
@@ -42,7 +39,7 @@ fn files_outside_cannot_be_read() {
     check_refused("cd $outside && cat secret");
     check_refused("cat /proc/self/root/$outside/secret");
     check_refused("ls /tmp");
-    check_refused("ls /root /home");
+    check_refused("ls /home");
 }
 
 #[test]
@@ -86,13 +83,13 @@ fn read_paths_can_be_read_and_not_written() {
 fn the_gateway_and_the_supervisor_are_out_of_reach() {
     let gateway = std::process::id();
     check_refused(&format!("cat /proc/{gateway}/environ >/dev/null"));
-    check_refused(&format!("ls /proc/{gateway}/fd/"));
+    check_refused(&format!("readlink /proc/{gateway}/fd/0"));
     check_refused(&format!("kill -0 {gateway}"));
     check_refused("kill -0 $PPID");
-    // Root may read this at level full; the supervisor's environment is empty there.
+    // Without a control: at level full only root could do most of these.
     let ground = Ground::new();
     for command in [
-        "ls /proc/$PPID/fd",
+        "readlink /proc/$PPID/fd/1",
         "cat /proc/$PPID/environ",
         "kill -9 $PPID",
         "kill -STOP $PPID",

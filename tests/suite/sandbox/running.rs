@@ -175,6 +175,7 @@ a, b = socket.socketpair(); a.send(b'pair'); print(b.recv(9).decode())
 async def main():
     p = await asyncio.create_subprocess_exec('echo', 'async', stdout=asyncio.subprocess.PIPE)
     print((await p.stdout.read()).decode(), end='')
+    await p.wait()
 asyncio.run(main())
 pid = os.fork()
 if pid == 0: os._exit(7)

@@ -1,56 +1,32 @@
 //! The real gateway as a child process: started on a free port, killed when dropped.
-//!
-//! A thread reads its stderr, both to learn that it listens and to show it when a test fails.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::process::{Command, ExitStatus};
 
-use crossbeam_channel::{Receiver, bounded};
-use picobot::threads::{Thread, spawn};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::home::Home;
-use super::{CEILING, http};
-
-/// Longest wait for a start or an orderly end. Debug builds on a busy machine are slow.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::http;
+use super::process::{Finished, PATIENCE, Process};
 
 /// A running gateway.
 pub(crate) struct Gateway {
-    child: Child,
+    process: Process,
     port: u16,
-    log: Arc<Mutex<String>>,
-    reader: Option<Thread>,
 }
 
 impl Gateway {
     /// Starts a gateway and waits until it answers.
     pub(crate) fn start(home: &Home) -> Self {
-        let mut child = command(home, "gateway")
-            .args(["--port", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (reader, listening) = follow(stderr, log.clone());
-        let mut gateway = Self {
-            child,
-            port: 0,
-            log,
-            reader: Some(reader),
-        };
-        if listening.recv_timeout(PATIENCE).is_err() {
-            panic!("the gateway does not listen:\n{}", gateway.log());
-        }
-        gateway.port = port_in(home);
+        Self::start_with(home, |_| {})
+    }
+
+    /// The same, with further arguments or environment.
+    pub(crate) fn start_with(home: &Home, adjust: impl FnOnce(&mut Command)) -> Self {
+        let process = Self::launch(home, adjust);
+        let gateway = Self::when_ready(home, process)
+            .unwrap_or_else(|process| panic!("no gateway:\n{}", process.stderr().text()));
         let (status, body) = http::get(gateway.port, "/health").unwrap();
         assert!(
             status.contains("200"),
@@ -60,15 +36,37 @@ impl Gateway {
         gateway
     }
 
+    /// Starts the process without waiting for anything.
+    pub(crate) fn launch(home: &Home, adjust: impl FnOnce(&mut Command)) -> Process {
+        let mut command = command(home, "gateway");
+        command.args(["--port", "0"]);
+        adjust(&mut command);
+        Process::start(&mut command)
+    }
+
+    /// Waits until a process listens; gives it back if it does not.
+    pub(crate) fn when_ready(home: &Home, process: Process) -> Result<Self, Process> {
+        if process.stderr().has("listening on ") {
+            let port = port_in(home);
+            Ok(Self { process, port })
+        } else {
+            Err(process)
+        }
+    }
+
     /// Returns the port it listens on.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
+    /// Returns the process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Returns what it has written to stderr so far.
     pub(crate) fn log(&self) -> String {
-        let log = self.log.lock();
-        log.unwrap_or_else(PoisonError::into_inner).clone()
+        self.process.stderr().text()
     }
 
     /// Returns what `/health` says.
@@ -78,43 +76,25 @@ impl Gateway {
     }
 
     /// Kills it without warning.
-    pub(crate) fn kill9(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill9(self) {
+        self.process.kill9();
     }
 
     /// Asks it to end, waits for that, and returns how it ended.
-    pub(crate) fn term(mut self) -> ExitStatus {
-        let pid = pid_of(&self.child);
-        let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
-        let limit = Timespec {
-            tv_sec: 10,
-            tv_nsec: 0,
-        };
-        let mut fds = [PollFd::new(&handle, PollFlags::IN)];
-        let ended = poll(&mut fds, Some(&limit)).unwrap();
-        assert_eq!(ended, 1, "it does not end:\n{}", self.log());
-        self.child.wait().unwrap()
+    pub(crate) fn term(self) -> ExitStatus {
+        self.process.signal(Signal::TERM);
+        self.process.finish_within(PATIENCE).status
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn end(self) -> Finished {
+        self.process.finish()
     }
 
     /// Kills it without warning and starts it again.
     pub(crate) fn restart(self, home: &Home) -> Self {
         self.kill9();
         Self::start(home)
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join_within(CEILING);
-        }
-        if std::thread::panicking() {
-            eprintln!("-- the gateway's log:\n{}--", self.log());
-        }
     }
 }
 
@@ -131,26 +111,6 @@ pub(crate) fn command(home: &Home, verb: &str) -> Command {
         command.arg("--config").arg(home.config());
     }
     command
-}
-
-fn pid_of(child: &Child) -> Pid {
-    Pid::from_child(child)
-}
-
-/// Collects stderr; the receiver gets one message when the gateway says that it listens.
-fn follow(stderr: ChildStderr, log: Arc<Mutex<String>>) -> (Thread, Receiver<()>) {
-    let (tell, listening) = bounded(1);
-    let reader = spawn("gateway-log", 128 * 1024, move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            log.push_str(&line);
-            log.push('\n');
-            if line.contains("listening on ") {
-                let _ = tell.try_send(());
-            }
-        }
-    });
-    (reader.unwrap(), listening)
 }
 
 fn port_in(home: &Home) -> u16 {

@@ -84,16 +84,27 @@ fn read_chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Fetches a page from a port of this machine; returns the status line and the body.
-pub(crate) fn get(port: u16, path: &str) -> io::Result<(String, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(CEILING))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n"
-    )?;
+/// Sends bytes to a port of this machine and returns all that comes until the other side closes.
+pub(crate) fn exchange(port: u16, request: &[u8]) -> io::Result<String> {
+    let mut stream = connect(port)?;
+    stream.write_all(request)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Connects to a port of this machine; reading has a ceiling.
+pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(CEILING))?;
+    Ok(stream)
+}
+
+/// Fetches a page from a port of this machine; returns the status line and the body.
+pub(crate) fn get(port: u16, path: &str) -> io::Result<(String, String)> {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
+    let answer = exchange(port, request.as_bytes())?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .ok_or(io::ErrorKind::InvalidData)?;

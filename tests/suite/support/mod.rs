@@ -7,8 +7,12 @@ pub(crate) mod gateway;
 pub(crate) mod home;
 pub(crate) mod http;
 pub(crate) mod legal;
+pub(crate) mod messages;
 pub(crate) mod model;
+pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod script;
+pub(crate) mod stage;
 pub(crate) mod ws;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::super::quirks::LearnedQuirks;
 use super::super::super::{ModelSpec, ToolSpec};
 use super::*;
-use crate::chat::ToolResult;
+use crate::chat::{Native, ToolResult};
 
 const NAME: &str = "scripted";
 
@@ -227,23 +227,6 @@ fn calls_and_results_are_replayed_legally() {
             {"role": "tool", "content": "42", "tool_call_id": "e"},
         ])
     );
-}
-
-#[test]
-fn names_are_made_legal() {
-    assert_eq!(legal_name("get_weather-2"), "get_weather-2");
-    assert_eq!(legal_name(""), "unknown");
-    assert_eq!(legal_name("天气"), "__");
-    assert_eq!(legal_name(&"x".repeat(200)).len(), 64);
-}
-
-#[test]
-fn families() {
-    assert_eq!(family("deepseek-v4-pro"), "deepseek");
-    assert_eq!(family("qwen3-max"), "qwen");
-    assert_eq!(family("anthropic/claude-5"), "anthropic/claude");
-    assert_eq!(family(""), "");
-    assert_ne!(family("openai/gpt-6"), family("gpt-6"));
 }
 
 fn with_native(mut message: Message, provider: &str, model: &str, data: &str) -> Message {

@@ -42,13 +42,3 @@ fn keys_that_are_empty_or_replaced() {
     assert!(head.to_lowercase().contains("authorization: basic abc"));
     assert!(!head.contains(KEY));
 }
-
-#[test]
-fn a_key_with_a_line_break_is_an_error_not_a_header() {
-    let server = Server::start(vec![fine_stream()]);
-    let mut odd = settings(&server);
-    odd.api_key = Secret::new("a\r\nx-evil: 1");
-    let outcome = ask(&adapter(odd), &CancelToken::new());
-    assert_eq!(outcome.line(), "error bad_request");
-    assert!(server.received().is_empty());
-}

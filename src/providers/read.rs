@@ -1,20 +1,101 @@
-//! Reads the body of an answer, an event stream or plain JSON, whichever it turns out to be.
+//! Reads the body of an answer, an event stream or plain JSON, whichever it turns out to be, into an [`Assemble`].
 //!
 //! Runs and blocks on the turn that asks. The content type is not trusted: servers ignore `stream`, and proxies invent
-//! types. One buffer serves the whole stream.
+//! types. One buffer serves the whole stream. What the JSON means is the assembler's business; the limits that hold for
+//! answers of every format are here.
 
-use super::super::ProviderError;
-use super::super::fault::redact;
-use super::super::feed::Feed;
-use super::super::http::{Answer, HttpError};
-use super::super::retry::Failure;
-use super::super::sse::{Event, Parser, TooLong};
-use super::assemble::{Assembler, Ending, undecodable};
+use std::borrow::Cow;
+
+use super::ProviderError;
+use super::fault::printable;
+use super::feed::Feed;
+use super::http::{Answer, HttpError};
+use super::retry::Failure;
+use super::sse::{Event, Parser, TooLong};
+use crate::chat::StopReason;
+
+/// Longest text of one answer; what follows is cut off.
+pub(crate) const MAX_TEXT_BYTES: usize = 1024 * 1024;
+/// Longest reasoning that is kept for sending back.
+pub(crate) const MAX_REASONING_BYTES: usize = 1024 * 1024;
+/// More calls in one message are not taken.
+pub(crate) const MAX_CALLS: usize = 64;
+/// Longest arguments of one call.
+pub(crate) const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
 
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How much of a body that nobody understands is shown.
 const SHOWN_BYTES: usize = 100;
+
+/// How the reading of an answer ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    /// By its own end mark, or as one complete JSON text.
+    Whole,
+    /// By the end of the body, without a mark.
+    Unmarked,
+    /// By a failure in the middle.
+    Broken(Failure),
+}
+
+/// What puts an answer together while it is read.
+pub(crate) trait Assemble {
+    /// Takes the data of one event, or a whole plain response. An error object inside a good answer is a fault.
+    fn accept(&mut self, data: &str, feed: &mut Feed<'_>) -> Result<(), Failure>;
+
+    /// Whether the service said that the answer is complete; only usage and the end mark may follow.
+    fn finished(&self) -> bool;
+
+    /// Whether the end mark was in what was accepted.
+    fn ended(&self) -> bool;
+
+    /// Whether the answer grew over its limit.
+    fn too_long(&self) -> bool;
+}
+
+/// Makes a failure of an answer that cannot be understood.
+pub(crate) fn undecodable(detail: &str) -> Failure {
+    Failure::final_(ProviderError::Undecodable(detail.to_owned()))
+}
+
+/// How an answer ended: with the service's own reason, complete without one, or broken. `begun` tells whether anything of
+/// an answer came.
+pub(crate) fn conclude<R>(
+    ending: Ending,
+    said: Option<R>,
+    begun: bool,
+) -> Result<Option<R>, Failure> {
+    match (ending, said) {
+        (Ending::Broken(failure), _) if failure.error == ProviderError::Cancelled => Err(failure),
+        (_, Some(reason)) => Ok(Some(reason)),
+        (Ending::Whole, None) if begun => Ok(None),
+        (Ending::Whole, None) => Err(undecodable("it holds no answer")),
+        (Ending::Unmarked, None) => {
+            let detail = "the answer broke off".to_owned();
+            Err(Failure::passing(ProviderError::Network(detail)))
+        }
+        (Ending::Broken(failure), None) => Err(failure),
+    }
+}
+
+/// What a broken answer is worth: text that was passed on is kept, marked as cut off; without any, the failure counts.
+pub(crate) fn salvage(broken: Failure, feed: &Feed<'_>) -> Result<StopReason, Failure> {
+    if broken.error == ProviderError::Cancelled || !feed.text_passed() {
+        return Err(broken);
+    }
+    log::warn!("an answer broke off after text was shown: {}", broken.error);
+    Ok(StopReason::Truncated)
+}
+
+/// The longest start of a text that is at most `room` bytes.
+pub(crate) fn fitting(text: &str, room: usize) -> &str {
+    if text.len() <= room {
+        return text;
+    }
+    let whole_chars = (0..=room).rev().find(|at| text.is_char_boundary(*at));
+    &text[..whole_chars.unwrap_or(0)]
+}
 
 /// What the first bytes say about the body.
 enum Kind {
@@ -24,9 +105,9 @@ enum Kind {
 }
 
 /// Reads the whole body into the assembler and says how it ended.
-pub(super) fn read(
+pub(crate) fn read(
     mut answer: Answer,
-    assembler: &mut Assembler<'_>,
+    assembler: &mut impl Assemble,
     feed: &mut Feed<'_>,
 ) -> Ending {
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -74,7 +155,7 @@ fn read_json(
     mut answer: Answer,
     mut buffer: Vec<u8>,
     mut body: Vec<u8>,
-    assembler: &mut Assembler<'_>,
+    assembler: &mut impl Assemble,
     feed: &mut Feed<'_>,
 ) -> Ending {
     loop {
@@ -84,7 +165,7 @@ fn read_json(
             Err(error) => return Ending::Broken(error.into()),
         }
     }
-    let text = String::from_utf8_lossy(&body);
+    let text = text_of(&body);
     match assembler.accept(text.trim_start_matches('\u{feff}'), feed) {
         Ok(()) => Ending::Whole,
         Err(failure) => Ending::Broken(failure),
@@ -116,7 +197,7 @@ impl Events {
     fn read(
         mut self,
         start: Vec<u8>,
-        assembler: &mut Assembler<'_>,
+        assembler: &mut impl Assemble,
         feed: &mut Feed<'_>,
     ) -> Ending {
         self.parser.push(&start);
@@ -137,7 +218,7 @@ impl Events {
         }
     }
 
-    fn take_events(&mut self, assembler: &mut Assembler<'_>, feed: &mut Feed<'_>) -> Step {
+    fn take_events(&mut self, assembler: &mut impl Assemble, feed: &mut Feed<'_>) -> Step {
         loop {
             match self.parser.next() {
                 Ok(Some(event)) => {
@@ -158,7 +239,7 @@ impl Events {
     }
 
     /// The stream ended; an event may lack its blank line, or its second half.
-    fn last_event(mut self, assembler: &mut Assembler<'_>, feed: &mut Feed<'_>) -> Ending {
+    fn last_event(mut self, assembler: &mut impl Assemble, feed: &mut Feed<'_>) -> Ending {
         let Ok(Some(event)) = self.parser.finish() else {
             return Ending::Unmarked;
         };
@@ -170,17 +251,26 @@ impl Events {
     }
 }
 
-fn take_event(event: Event<'_>, assembler: &mut Assembler<'_>, feed: &mut Feed<'_>) -> Step {
+fn take_event(event: Event<'_>, assembler: &mut impl Assemble, feed: &mut Feed<'_>) -> Step {
     // Bytes that are no UTF-8 become replacement characters; the rest of the answer is still good.
-    let data = String::from_utf8_lossy(event.data);
+    let data = text_of(event.data);
     match data.trim() {
         "" => Step::On,
         "[DONE]" => Step::End(Ending::Whole),
         data => match assembler.accept(data, feed) {
             Ok(()) if assembler.too_long() => Step::End(Ending::Unmarked),
+            Ok(()) if assembler.ended() => Step::End(Ending::Whole),
             Ok(()) => Step::On,
             Err(failure) => Step::End(Ending::Broken(failure)),
         },
+    }
+}
+
+/// Reads bytes as text; the check of good UTF-8 is much faster than the replacing of bad one.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 
@@ -196,6 +286,6 @@ fn unreadable(start: &[u8]) -> Failure {
     let shown = String::from_utf8_lossy(&start[..start.len().min(SHOWN_BYTES)]);
     undecodable(&format!(
         "it is neither JSON nor an event stream: {}",
-        redact(&shown, &[])
+        printable(&shown, &[])
     ))
 }

@@ -1,0 +1,60 @@
+//! Leaves of JSON answers as text, read without trust in their types. Pure; runs on the turn that asks.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Turns a leaf into text: a string is unescaped, a list of text parts joined, anything else keeps its JSON text.
+pub(crate) fn words(raw: &RawValue) -> Cow<'_, str> {
+    let json = raw.get();
+    if json.starts_with('[') {
+        return part_texts(json).into();
+    }
+    let Some(inside) = json.strip_prefix('"').and_then(|j| j.strip_suffix('"')) else {
+        return Cow::Borrowed(if json == "null" { "" } else { json });
+    };
+    if !inside.contains('\\') {
+        return Cow::Borrowed(inside);
+    }
+    // Half a surrogate pair is legal JSON but no text.
+    let unescaped: Result<String, _> = serde_json::from_str(json);
+    Cow::Owned(unescaped.unwrap_or_else(|_| char::REPLACEMENT_CHARACTER.into()))
+}
+
+fn part_texts(json: &str) -> String {
+    let parts: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
+    let texts = parts.iter().filter_map(|part| part.get("text")?.as_str());
+    texts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn leaves_become_text() {
+        let rows = [
+            (r#""plain""#, "plain"),
+            (r#""a\n\"b\" \u597d""#, "a\n\"b\" 好"),
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""""#, ""),
+            ("null", ""),
+            ("7", "7"),
+            ("true", "true"),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            (
+                r#"[{"type":"text","text":"a"},{"type":"x"},{"text":"b"}]"#,
+                "ab",
+            ),
+            ("[]", ""),
+        ];
+        for (json, text) in rows {
+            assert_eq!(words(raw(json)), text, "{json}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub use names::ToolNames;
 
 /// Levels below the root, tried one after the other until the result is small enough. Some services refuse more than
 /// ten levels; lower ones keep bombs small.
-const LEVELS: [usize; 7] = [10, 7, 5, 4, 3, 2, 1];
+const LEVELS: [usize; 5] = [10, 7, 5, 3, 1];
 
 /// Weight a result may have; see [`weight`]. About 100 KB.
 const MAX_WEIGHT: usize = 4_000;

@@ -20,7 +20,6 @@ use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config};
 use crate::observability::{Event, Health, Observer, Observers};
-use crate::platform;
 use crate::sandbox;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock, Kind, LockError, LockInfo};
@@ -68,7 +67,6 @@ pub fn run(launch: &Launch) -> Result<()> {
     let signals = watch_signals()?;
     lock.announce(address);
     log::info!("listening on {address}");
-    platform::forget_code();
 
     wait_for_end(signals);
     let mut late = session.stop(GRACE);

@@ -111,6 +111,8 @@ impl Session {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);
             if scope == Scope::All {
                 actor.recover();
+                // The last to start: what start-up touched is no longer needed.
+                crate::platform::forget_code();
             }
             let _ = tell_end.send(actor.run());
         })?;

@@ -3,7 +3,7 @@
 use super::reader::Section;
 
 /// The currency assumed for prices and budgets.
-pub(super) const CURRENCY: &str = "USD";
+const CURRENCY: &str = "USD";
 
 /// Most that a price or a budget may say.
 pub(super) const MAX_AMOUNT: f64 = 1e9;
@@ -24,11 +24,28 @@ impl BudgetConfig {
         let config = Self {
             per_day: section.number("per_day", 0.0..=MAX_AMOUNT),
             per_month: section.number("per_month", 0.0..=MAX_AMOUNT),
-            currency: section
-                .text("currency")
-                .unwrap_or_else(|| CURRENCY.to_owned()),
+            currency: read_currency(&mut section),
         };
         section.finish();
         config
     }
+
+    /// Tells whether anything is limited.
+    pub(super) fn is_set(&self) -> bool {
+        self.per_day.is_some() || self.per_month.is_some()
+    }
+}
+
+/// Reads a currency's code (ISO 4217). Prices and budgets are compared by it, so that `usd` must not pass for `USD`.
+pub(super) fn read_currency(section: &mut Section<'_>) -> String {
+    let Some(code) = section.text("currency") else {
+        return CURRENCY.to_owned();
+    };
+    if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        section.error_at(
+            "currency",
+            "expected the three capital letters of a currency, such as \"USD\"",
+        );
+    }
+    code
 }

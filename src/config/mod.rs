@@ -148,11 +148,36 @@ impl Config {
             workspace_dir,
             state_dir,
         };
+        config.warn_of_free_calls(&mut root);
         root.child("approvals").finish();
         root.text("$schema");
         root.whole("version", 1..=1);
         root.finish();
         config
+    }
+
+    /// Warns of models whose calls a budget cannot see.
+    fn warn_of_free_calls(&self, root: &mut Section<'_>) {
+        if !self.budget.is_set() {
+            return;
+        }
+        let is_demo = |agent: &&AgentConfig| {
+            let provider = self.provider_of(agent);
+            provider.is_some_and(|provider| provider.kind == ProviderKind::Demo)
+        };
+        let agents = self.agents.values().filter(|agent| !is_demo(agent));
+        let names: BTreeSet<&str> = agents.map(|agent| agent.model.as_str()).collect();
+        for name in names {
+            let reason = match self.models.get(name).map(|model| &model.price) {
+                Some(None) => "has no price".to_owned(),
+                Some(Some(price)) if price.currency != self.budget.currency => {
+                    format!("is priced in {}", price.currency)
+                }
+                _ => continue,
+            };
+            let message = format!("the model {name:?} {reason}, its calls count for nothing");
+            root.warn_at("budget", &message, None);
+        }
     }
 }
 

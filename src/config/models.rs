@@ -1,6 +1,6 @@
 //! `models`: named models and how to ask them.
 
-use super::budget::{CURRENCY, MAX_AMOUNT};
+use super::budget::{MAX_AMOUNT, read_currency};
 use super::reader::Section;
 
 /// What a model takes.
@@ -80,7 +80,7 @@ impl PriceConfig {
         let input = section.number("input", 0.0..=MAX_AMOUNT);
         let cached_input = section.number("cached_input", 0.0..=MAX_AMOUNT);
         let output = section.number("output", 0.0..=MAX_AMOUNT);
-        let currency = section.text("currency");
+        let currency = read_currency(&mut section);
         if present {
             for (key, given) in [("input", input), ("output", output)] {
                 if given.is_none() && !section.has(key) {
@@ -93,7 +93,7 @@ impl PriceConfig {
             input: input?,
             cached_input,
             output: output?,
-            currency: currency.unwrap_or_else(|| CURRENCY.to_owned()),
+            currency,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
+use super::offer::offer;
 use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
@@ -15,12 +16,12 @@ use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
-    ToolSpec, clean_description, clean_schema,
+    ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Registry, Tool, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -52,8 +53,7 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
-    let registry = Registry::new(tools::builtin(bash(config, launch.umask)));
-    let specs: Vec<ToolSpec> = registry.iter().map(|tool| spec(&**tool)).collect();
+    let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -97,19 +97,6 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
             config.workspace_dir.display()
         )
     })
-}
-
-/// Describes a tool in a way that every model service accepts.
-fn spec(tool: &dyn Tool) -> ToolSpec {
-    let cleaned = clean_schema(&tool.parameters());
-    for loss in &cleaned.losses {
-        log::debug!("tool {}: {loss}", tool.name());
-    }
-    ToolSpec {
-        name: tool.name().into_owned(),
-        description: clean_description(&tool.description()).into_owned(),
-        parameters: cleaned.schema,
-    }
 }
 
 /// Returns the path with something added to its file name.
@@ -279,6 +266,7 @@ fn text(error: StorageError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::clean_schema;
 
     #[test]
     fn our_own_tools_lose_nothing() {

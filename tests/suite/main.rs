@@ -9,6 +9,7 @@ mod crash;
 mod door;
 mod messages;
 mod sandbox;
+mod schemas;
 mod sdk;
 mod send;
 mod startup;

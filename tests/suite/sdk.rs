@@ -13,7 +13,7 @@ use crate::support::model::{Format, ModelServer};
 use crate::support::script::{Answer, Call};
 
 /// Returns the Python with the SDKs, or `None` where there is none and that is allowed.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let python = std::env::var("PICOBOT_TEST_PYTHON").unwrap_or_default();
     if !python.is_empty() {
         return Some(python);
@@ -29,7 +29,7 @@ fn python() -> Option<String> {
 }
 
 /// Runs a script of `python/`; returns whether it succeeded, and what it printed.
-fn run(python: &str, script: &str, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn run(python: &str, script: &str, arguments: &[&str]) -> (bool, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/python");
     let output = Command::new(python)
         .arg(folder.join(script))

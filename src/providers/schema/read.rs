@@ -11,8 +11,8 @@ use super::losses::Losses;
 use super::node::{Kind, Node, add_unique, listed, short_json, shortened};
 use super::refs::{Target, resolve};
 
-/// Steps that one reading may take; about 20 ms on a small machine. Must be more than reading a result of the greatest
-/// weight takes, which is twice that weight.
+/// Steps that one reading may take. More than reading a result of the greatest weight takes (twice that weight), so that
+/// a result cleaned again stays as it is.
 const MAX_STEPS: usize = 12_000;
 /// How often a reference may lead into itself.
 const MAX_RECURSION: usize = 3;

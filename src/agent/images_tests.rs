@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::legalise::{legalise, tests as legality};
 use super::*;
+use crate::agent::legalise::{legalise, tests as legality};
 use crate::chat::{MediaType, ToolCall, ToolResult};
 
 fn model(images: bool) -> ModelSpec {

@@ -1,5 +1,7 @@
 //! Checks that a recorded request obeys the rules services enforce beyond the types of its fields. Pure.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// Panics with the reason if a chat-completions body is not legal.
@@ -30,6 +32,7 @@ fn check(body: &Value) -> Result<(), String> {
     }
     for message in messages {
         check_content(message)?;
+        check_images(message)?;
     }
     check_pairs(messages)
 }
@@ -44,6 +47,24 @@ fn check_content(message: &Value) -> Result<(), String> {
     };
     if empty {
         return Err(format!("an empty message: {message}"));
+    }
+    Ok(())
+}
+
+/// Images are data URLs and stand in messages of the user only.
+fn check_images(message: &Value) -> Result<(), String> {
+    for part in message["content"].as_array().into_iter().flatten() {
+        let Some(image) = part.get("image_url") else {
+            continue;
+        };
+        let url = image["url"].as_str().unwrap_or_default();
+        let data = url.split_once(";base64,").map_or("", |(_, data)| data);
+        let is_data = url.starts_with("data:image/") && STANDARD.decode(data).is_ok();
+        if message["role"] != "user" || !is_data || data.is_empty() {
+            return Err(format!(
+                "an image that is wrong or in the wrong place: {message}"
+            ));
+        }
     }
     Ok(())
 }
@@ -98,6 +119,10 @@ mod tests {
         json!({"role": "tool", "tool_call_id": id, "content": "x"})
     }
 
+    fn image(url: &str) -> Value {
+        json!({"type": "image_url", "image_url": {"url": url}})
+    }
+
     #[test]
     fn legal_and_illegal_histories() {
         let user = json!({"role": "user", "content": "hi"});
@@ -127,6 +152,22 @@ mod tests {
                 false,
             ),
             (vec![json!({"role": "user", "content": " "})], false),
+            (
+                vec![json!({"role": "user", "content": [image("data:image/png;base64,AQ==")]})],
+                true,
+            ),
+            (
+                vec![json!({"role": "user", "content": [image("https://a/b.png")]})],
+                false,
+            ),
+            (
+                vec![
+                    user.clone(),
+                    asks(&[call("a", "{}")]),
+                    json!({"role": "tool", "tool_call_id": "a", "content": [image("data:image/png;base64,AQ==")]}),
+                ],
+                false,
+            ),
         ] {
             let body = json!({"messages": messages});
             assert_eq!(check(&body).is_ok(), legal, "{body}");

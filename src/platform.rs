@@ -1,5 +1,6 @@
 //! The few calls into the C library that have no safe wrapper. The only file with `unsafe`.
 
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,36 @@ pub fn tune_allocator() {
     }
 }
 
+/// Takes our own program text out of this process's memory; what runs next is mapped again from the page cache.
+///
+/// The kernel maps 64 KiB around every page of code that is touched, so start-up and each burst leave nearly the whole
+/// program resident, of which an idle gateway needs a few pages.
+pub fn forget_code() {
+    let Some(text) = text_mapping() else { return };
+    #[allow(unsafe_code)]
+    // SAFETY: a private, read-only, file-backed mapping: no page of it can hold unsaved data.
+    let result = unsafe { libc::madvise(text.start as *mut _, text.len(), libc::MADV_DONTNEED) };
+    if result != 0 {
+        log::debug!("program text stays: {}", std::io::Error::last_os_error());
+    }
+}
+
+/// Finds the executable part of our own file among the mappings.
+fn text_mapping() -> Option<Range<usize>> {
+    let program = std::fs::read_link("/proc/self/exe").ok()?;
+    let program = program.to_str()?;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines()
+        .filter(|line| line.ends_with(program))
+        .find_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let (start, end) = fields.next()?.split_once('-')?;
+            let is_text = fields.next()? == "r-xp";
+            let address = |digits| usize::from_str_radix(digits, 16).ok();
+            is_text.then_some(address(start)?..address(end)?)
+        })
+}
+
 /// Gives free memory back to the system after a burst of work; does nothing if that was done within the last second.
 /// `first` runs before, to free what else can be freed.
 pub fn trim_memory_after_burst(first: impl FnOnce()) {
@@ -30,10 +61,25 @@ pub fn trim_memory_after_burst(first: impl FnOnce()) {
     }
     *last = Some(Instant::now());
     first();
+    forget_code();
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code)]
     // SAFETY: malloc_trim takes the allocator's own locks and moves no live block.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_runs_on_after_it_was_forgotten() {
+        let text = text_mapping().expect("a program has text");
+        let here = code_runs_on_after_it_was_forgotten as *const () as usize;
+        assert!(text.contains(&here));
+        forget_code();
+        assert_eq!(text_mapping(), Some(text));
     }
 }

@@ -74,3 +74,22 @@ fn several_rounds_of_tools() {
         ],
     );
 }
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn a_dialog_moves_between_the_services() {
+    let services = services();
+    let mut live = Live::new(&services[0]);
+    // There and back, twice: each service gets histories that the other one made, and then its own again.
+    for round in 0..2 {
+        for service in &services {
+            live.use_service(service);
+            live.ask("Use the calculator tool to compute 417 * 23.");
+            let answer = live.ask("Answer with the single word: accepted");
+            assert!(
+                answer.to_lowercase().contains("accepted"),
+                "{round}: {answer:?}"
+            );
+        }
+    }
+}

@@ -20,9 +20,9 @@ const MAX_NAME: usize = 64;
 
 /// A history made legal.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Legal {
-    /// What to send.
-    pub request: Vec<Message>,
+pub struct Legal<'h> {
+    /// What to send; the history itself if it is legal as it stands, which is the usual case.
+    pub request: Cow<'h, [Message]>,
     /// If the stored transcript was at fault: how many leading messages were right, and what must replace the rest.
     pub repair: Option<Repair>,
 }
@@ -38,7 +38,17 @@ pub struct Repair {
 
 /// Makes a history legal: every call has one result directly behind it, ids are unique, no message is empty, the first
 /// is the user's and no two neighbours have the same role.
-pub fn legalise(history: &[Message]) -> Legal {
+pub fn legalise(history: &[Message]) -> Legal<'_> {
+    if is_legal(history) {
+        return Legal {
+            request: history.into(),
+            repair: None,
+        };
+    }
+    mend(history)
+}
+
+fn mend(history: &[Message]) -> Legal<'static> {
     let repaired = repair(history);
     let kept = history
         .iter()
@@ -47,11 +57,64 @@ pub fn legalise(history: &[Message]) -> Legal {
         .count();
     let changed = kept < history.len() || kept < repaired.len();
     Legal {
-        request: view(repaired.iter().map(|(_, message)| message)),
+        request: view(repaired.iter().map(|(_, message)| message)).into(),
         repair: changed.then(|| Repair {
             kept,
             rest: repaired[kept..].to_vec(),
         }),
+    }
+}
+
+/// Tells whether a history needs neither mending nor shaping; copies nothing.
+fn is_legal(history: &[Message]) -> bool {
+    let mut ids = HashSet::new();
+    let mut last: Option<&Message> = None;
+    for message in history {
+        let follows = matches!(
+            (last.map(|last| last.role), message.role),
+            (None | Some(Role::Assistant | Role::Tool), Role::User)
+                | (Some(Role::User | Role::Tool), Role::Assistant)
+                | (Some(Role::Assistant), Role::Tool)
+        );
+        let answers = last
+            .map(Message::tool_calls)
+            .into_iter()
+            .flatten()
+            .map(|call| &call.id);
+        if !follows
+            || message.parts.is_empty()
+            || !message
+                .tool_results()
+                .map(|result| &result.call_id)
+                .eq(answers)
+            || !message
+                .parts
+                .iter()
+                .all(|part| part_is_legal(message.role, part, &mut ids))
+            || (message.native.is_some() && message.role != Role::Assistant)
+        {
+            return false;
+        }
+        last = Some(message);
+    }
+    last.is_none_or(|last| last.tool_calls().next().is_none())
+}
+
+fn part_is_legal<'h>(role: Role, part: &'h Part, ids: &mut HashSet<&'h str>) -> bool {
+    let is_text = |text: &str| !text.trim().is_empty() && !text.contains('\0');
+    match (role, part) {
+        (Role::User | Role::Assistant, Part::Text(text)) | (Role::User, Part::Context(text)) => {
+            is_text(text)
+        }
+        (Role::Assistant, Part::ToolCall(call)) => {
+            name_is_legal(&call.id)
+                && name_is_legal(&call.name)
+                && is_object(&call.arguments)
+                && ids.insert(&call.id)
+        }
+        (Role::Tool, Part::ToolResult(result)) => is_text(&result.content),
+        (Role::User, Part::Image(_)) => true,
+        _ => false,
     }
 }
 

@@ -98,7 +98,8 @@ fn a_legal_history_is_left_alone() {
 
 #[test]
 fn a_missing_result_is_told_as_interrupted() {
-    let legal = legalise(&[user("a"), calls(&["1", "2"]), results(&["2"]), user("b")]);
+    let history = [user("a"), calls(&["1", "2"]), results(&["2"]), user("b")];
+    let legal = legalise(&history);
     assert_legal(&legal.request);
     let repair = legal.repair.unwrap();
     assert_eq!(repair.kept, 2);
@@ -111,7 +112,7 @@ fn a_missing_result_is_told_as_interrupted() {
 
 #[test]
 fn orphans_duplicates_and_empties_go() {
-    let legal = legalise(&[
+    let history = [
         assistant("I was first"),
         results(&["9"]),
         user(""),
@@ -124,7 +125,8 @@ fn orphans_duplicates_and_empties_go() {
         },
         user("b\0c"),
         user("d"),
-    ]);
+    ];
+    let legal = legalise(&history);
     assert_legal(&legal.request);
     assert_eq!(legal.request.len(), 4);
 }
@@ -143,7 +145,7 @@ fn notes_are_kept_but_not_sent() {
     let legal = legalise(&history);
     assert_eq!(legal.repair, None);
     assert_eq!(
-        legal.request,
+        *legal.request,
         [Message {
             role: Role::User,
             parts: vec![Part::Text("a".into()), Part::Text("b".into())],
@@ -160,7 +162,8 @@ fn broken_arguments_and_names_are_replaced() {
     };
     inner.name = "functions.bash".into();
     inner.arguments = "{\"command\": \"ls".into();
-    let legal = legalise(&[user("a"), call, results(&["functions.bash:0"])]);
+    let history = [user("a"), call, results(&["functions.bash:0"])];
+    let legal = legalise(&history);
     assert_legal(&legal.request);
     let sent = legal.request[1].tool_calls().next().unwrap();
     assert_eq!(
@@ -218,17 +221,26 @@ proptest! {
     }
 
     #[test]
+    fn what_needs_no_mending_is_what_mending_would_leave(history in history()) {
+        let mended = mend(&history);
+        let untouched = mended.repair.is_none() && *mended.request == *history;
+        prop_assert_eq!(is_legal(&history), untouched);
+        // Mostly illegal histories come up; what they become must be legal at first sight.
+        prop_assert!(is_legal(&mended.request), "{:?}", mended.request);
+    }
+
+    #[test]
     fn a_repair_is_final(history in history()) {
         let legal = legalise(&history);
         let stored = match legal.repair {
-            None => history,
+            None => history.clone(),
             Some(repair) => {
                 let rest = repair.rest.into_iter().map(|(_, message)| message);
                 history[..repair.kept].iter().cloned().chain(rest).collect()
             }
         };
         let again = legalise(&stored);
-        prop_assert_eq!(again.repair, None);
+        prop_assert_eq!(&again.repair, &None);
         prop_assert_eq!(again.request, legal.request);
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::chat::Price;
 use crate::providers::{ModelSpec, Provider, ProviderError};
 
 /// One way to a model: a service with one key, and the model there.
@@ -13,6 +14,8 @@ pub struct Candidate {
     pub provider: Arc<dyn Provider>,
     /// The model.
     pub model: ModelSpec,
+    /// What it costs, if known.
+    pub price: Option<Price>,
 }
 
 impl Candidate {

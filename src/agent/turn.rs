@@ -256,7 +256,9 @@ impl Loop<'_, '_> {
         let setup = self.setup;
         let mut messages = legalise(history).request;
         if last {
-            messages.push(Message::text(Role::User, OUT_OF_ROUNDS));
+            messages
+                .to_mut()
+                .push(Message::text(Role::User, OUT_OF_ROUNDS));
         }
         let order = setup.models.order(self.bound, Instant::now());
         let mut failed = None;
@@ -383,6 +385,10 @@ impl Loop<'_, '_> {
             purpose: "turn",
             outcome,
             usage,
+            cost: candidate
+                .price
+                .as_ref()
+                .and_then(|price| Some((price.cost(&usage)?, price.currency.clone()))),
             latency,
             first_token,
             attempts,

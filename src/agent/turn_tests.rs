@@ -61,6 +61,7 @@ fn candidate(
             max_tokens: None,
             images: false,
         },
+        price: None,
     }
 }
 

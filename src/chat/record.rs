@@ -44,7 +44,7 @@ pub struct CallRecord {
 }
 
 /// A model call that has ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct ModelCall {
     /// The provider's configured name.
     pub provider: String,
@@ -56,6 +56,8 @@ pub struct ModelCall {
     pub outcome: &'static str,
     /// Tokens as reported; unknown is unknown.
     pub usage: Usage,
+    /// What it cost and in which currency; `None` if price or tokens are unknown.
+    pub cost: Option<(f64, String)>,
     /// Whole duration.
     pub latency: Duration,
     /// From the request to the first piece of answer.

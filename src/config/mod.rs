@@ -8,6 +8,7 @@
 
 mod agents;
 mod browser;
+mod budget;
 mod channels;
 mod client;
 mod context;
@@ -39,13 +40,14 @@ use reader::Section;
 
 pub use agents::AgentConfig;
 pub use browser::BrowserConfig;
+pub use budget::BudgetConfig;
 pub use channels::{ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupPolicy};
 pub use client::ClientConfig;
 pub use gateway::{Auth, Cleanup, GatewayConfig};
 pub use load::{LoadOptions, Loaded, load, process_env};
 pub use mcp::{McpConfig, McpServerConfig, McpTransport};
 pub use memory::MemoryConfig;
-pub use models::{InputType, ModelConfig};
+pub use models::{InputType, ModelConfig, PriceConfig};
 pub use problem::{ConfigErrors, Excerpt, Position, Problem, Severity};
 pub use providers::{ProviderConfig, ProviderKind, TimeLimits};
 pub use sandbox::{SandboxConfig, SandboxLevel};
@@ -77,6 +79,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// Recall and retention.
     pub memory: MemoryConfig,
+    /// How much model calls may cost.
+    pub budget: BudgetConfig,
     /// MCP servers.
     pub mcp: McpConfig,
     /// The browser tool.
@@ -132,6 +136,7 @@ impl Config {
             client: ClientConfig::read(root.child("client"), &gateway),
             channels: ChannelsConfig::read(root.child("channels"), workspace),
             memory: MemoryConfig::read(root.child("memory")),
+            budget: BudgetConfig::read(root.child("budget")),
             mcp: McpConfig::read(root.child("mcp")),
             browser: BrowserConfig::read(root.child("browser")),
             sandbox: SandboxConfig::read(root.child("sandbox")),
@@ -143,11 +148,36 @@ impl Config {
             workspace_dir,
             state_dir,
         };
+        config.warn_of_free_calls(&mut root);
         root.child("approvals").finish();
         root.text("$schema");
         root.whole("version", 1..=1);
         root.finish();
         config
+    }
+
+    /// Warns of models whose calls a budget cannot see.
+    fn warn_of_free_calls(&self, root: &mut Section<'_>) {
+        if !self.budget.is_set() {
+            return;
+        }
+        let is_demo = |agent: &&AgentConfig| {
+            let provider = self.provider_of(agent);
+            provider.is_some_and(|provider| provider.kind == ProviderKind::Demo)
+        };
+        let agents = self.agents.values().filter(|agent| !is_demo(agent));
+        let names: BTreeSet<&str> = agents.map(|agent| agent.model.as_str()).collect();
+        for name in names {
+            let reason = match self.models.get(name).map(|model| &model.price) {
+                Some(None) => "has no price".to_owned(),
+                Some(Some(price)) if price.currency != self.budget.currency => {
+                    format!("is priced in {}", price.currency)
+                }
+                _ => continue,
+            };
+            let message = format!("the model {name:?} {reason}, its calls count for nothing");
+            root.warn_at("budget", &message, None);
+        }
     }
 }
 

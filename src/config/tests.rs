@@ -506,6 +506,86 @@ fn everyone_in_an_allow_list_warns() {
     );
 }
 
+fn priced(price: &str, budget: &str) -> String {
+    format!(
+        r#"{{"providers": {{"p": {{"type": "openai", "base_url": "http://127.0.0.1/v1"}}}}, "models": {{"m": {{"model_id": "x"
+{price}}}}}, "agents": {{"default": {{"provider": "p", "model": "m"}}}}
+{budget}}}"#
+    )
+}
+
+#[test]
+fn prices_and_budgets_are_read() {
+    let text = priced(
+        r#", "price": {"input": 0.8, "output": 2, "cached_input": 0, "currency": "CNY"}"#,
+        r#", "budget": {"per_day": 5, "per_month": 50.5, "currency": "CNY"}"#,
+    );
+    let loaded = load_text(&text, &[]).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let price = loaded.config.models["m"].price.clone().unwrap();
+    assert_eq!(
+        (price.input, price.output, price.cached_input),
+        (0.8, 2.0, Some(0.0))
+    );
+    assert_eq!(price.currency, "CNY");
+    let budget = loaded.config.budget;
+    assert_eq!((budget.per_day, budget.per_month), (Some(5.0), Some(50.5)));
+    assert_eq!(budget.currency, "CNY");
+
+    let loaded = load_text(&priced(r#", "price": {"input": 1, "output": 0}"#, ""), &[]).unwrap();
+    let price = loaded.config.models["m"].price.clone().unwrap();
+    assert_eq!((price.cached_input, price.currency.as_str()), (None, "USD"));
+    let budget = loaded.config.budget;
+    assert_eq!((budget.per_day, budget.per_month), (None, None));
+    assert_eq!(
+        load_text(&priced("", ""), &[]).unwrap().config.models["m"].price,
+        None
+    );
+}
+
+#[test]
+fn wrong_prices_and_budgets_are_found() {
+    for (price, budget, expected) in [
+        (
+            r#", "price": {"output": 1}"#,
+            "",
+            "2:12 models.m.price.input: missing; expected the price of a million tokens",
+        ),
+        (
+            r#", "price": {"input": -1, "output": 1}"#,
+            "",
+            "2:22 models.m.price.input: expected a number from 0 to 1000000000",
+        ),
+        (
+            r#", "price": {"input": 1, "output": 1, "currency": "usd"}"#,
+            "",
+            "2:50 models.m.price.currency: expected the three capital letters of a currency, such as \"USD\"",
+        ),
+        (
+            "",
+            r#", "budget": {"per_day": "5"}"#,
+            "3:25 budget.per_day: expected a number from 0 to 1000000000",
+        ),
+    ] {
+        assert_eq!(problems(&priced(price, budget), &[]), [expected]);
+    }
+}
+
+#[test]
+fn calls_that_a_budget_cannot_see_warn() {
+    let budget = r#", "budget": {"per_day": 5}"#;
+    let unpriced = ["3:13 budget: the model \"m\" has no price, its calls count for nothing"];
+    assert_eq!(problems(&priced("", budget), &[]), unpriced);
+    let yuan = r#", "price": {"input": 1, "output": 1, "currency": "CNY"}"#;
+    let foreign = ["3:13 budget: the model \"m\" is priced in CNY, its calls count for nothing"];
+    assert_eq!(problems(&priced(yuan, budget), &[]), foreign);
+    assert_eq!(
+        problems(&priced(yuan, r#", "budget": {"currency": "USD"}"#), &[]),
+        [""; 0]
+    );
+    assert_eq!(problems(&demo(r#""budget": {"per_day": 5}"#), &[]), [""; 0]);
+}
+
 #[test]
 fn a_flood_of_problems_is_counted() {
     let keys: Vec<String> = (0..300).map(|n| format!("\"unknown-{n}\": 1")).collect();
@@ -534,13 +614,13 @@ fn known_keys() -> BTreeSet<String> {
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
 "channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
-"browser": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
+"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
     );
     let text = text.replace("\"type\"", "\"zzzzzzzzzz\": 0, \"type\"");
-    let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"model_id\"");
+    let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 17);
+    assert_eq!(warnings.len(), 19);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
+use super::offer::offer;
 use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
-use crate::chat::ChannelId;
+use crate::chat::{ChannelId, Price};
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
@@ -18,9 +19,9 @@ use crate::providers::{
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Deps};
+use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Registry, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -52,15 +53,7 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
-    let registry = Registry::new(tools::builtin(bash(config, launch.umask)));
-    let specs: Vec<ToolSpec> = registry
-        .iter()
-        .map(|tool| ToolSpec {
-            name: tool.name().into_owned(),
-            description: tool.description().into_owned(),
-            parameters: tool.parameters(),
-        })
-        .collect();
+    let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -77,6 +70,7 @@ pub(super) fn parts(
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
+            budget: budget(config),
         },
         outbox_wake: woken,
         pushers,
@@ -182,9 +176,16 @@ impl Services<'_> {
         } else {
             &provider.api_keys
         };
+        let price = model.price.as_ref().map(|price| Price {
+            input: price.input,
+            cached_input: price.cached_input,
+            output: price.output,
+            currency: price.currency.clone(),
+        });
         let candidates = keys.iter().map(|key| Candidate {
             provider: self.provider(provider_name, provider, key),
             model: spec.clone(),
+            price: price.clone(),
         });
         Ok(candidates.collect())
     }
@@ -212,6 +213,16 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+/// The spending limits, if there are any.
+fn budget(config: &Config) -> Option<Budget> {
+    let budget = &config.budget;
+    (budget.per_day.is_some() || budget.per_month.is_some()).then(|| Budget {
+        per_day: budget.per_day,
+        per_month: budget.per_month,
+        currency: budget.currency.clone(),
+    })
 }
 
 /// The tool list as dialogs remember it.
@@ -250,4 +261,23 @@ impl Outbox for OutboxRows {
 
 fn text(error: StorageError) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::clean_schema;
+
+    #[test]
+    fn our_own_tools_lose_nothing() {
+        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let tools = tools::builtin(bash);
+        assert_eq!(tools.len(), 5);
+        for tool in tools {
+            let parameters = tool.parameters();
+            let cleaned = clean_schema(&parameters);
+            assert_eq!(cleaned.losses, [], "{}", tool.name());
+            assert_eq!(cleaned.schema, parameters, "{}", tool.name());
+        }
+    }
 }

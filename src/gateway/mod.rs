@@ -2,6 +2,7 @@
 
 mod build;
 pub mod door;
+mod offer;
 mod one_shot;
 mod run;
 

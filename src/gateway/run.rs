@@ -63,10 +63,12 @@ pub fn run(launch: &Launch) -> Result<()> {
     })?;
     let check = check_in_background(&db)?;
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
+    // Before anybody can know that it runs: who sends a signal then means an end in order.
+    let signals = watch_signals()?;
     lock.announce(address);
     log::info!("listening on {address}");
 
-    wait_for_signal()?;
+    wait_for_end(signals);
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
@@ -143,15 +145,20 @@ fn check_in_background(db: &Arc<Db>) -> Result<Option<Thread>> {
     Ok(Some(thread))
 }
 
-/// Returns at the first signal that asks to end; a second one ends the process at once, which is safe.
-fn wait_for_signal() -> Result<()> {
+/// Begins to collect signals. The second one that asks to end ends the process at once, which is safe.
+fn watch_signals() -> Result<Signals> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag down and raises it, so that any further one ends the process.
         flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
         flag::register(signal, asked.clone())?;
     }
-    for signal in Signals::new([SIGINT, SIGTERM, SIGHUP])?.forever() {
+    Ok(Signals::new([SIGINT, SIGTERM, SIGHUP])?)
+}
+
+/// Waits for the first signal that asks to end.
+fn wait_for_end(mut signals: Signals) {
+    for signal in signals.forever() {
         if signal == SIGHUP {
             log::info!("SIGHUP: the configuration is read at start only");
             continue;
@@ -159,7 +166,6 @@ fn wait_for_signal() -> Result<()> {
         log::info!("stopping; a second signal stops at once");
         break;
     }
-    Ok(())
 }
 
 /// The terminal channel behind the door.

@@ -12,6 +12,7 @@ mod anthropic;
 mod breaker;
 mod demo;
 mod error;
+mod estimate;
 mod fault;
 mod feed;
 mod history;
@@ -21,6 +22,7 @@ mod openai;
 mod quirks;
 mod read;
 mod retry;
+mod schema;
 mod service;
 mod sse;
 #[cfg(test)]
@@ -34,10 +36,12 @@ use crate::threads::CancelToken;
 pub use anthropic::{Anthropic, AnthropicSettings};
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
+pub use estimate::{Calibration, Sample, estimate_image, estimate_request, estimate_text};
 pub use feed::Pace;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
+pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};
 pub use service::ServiceSettings;
 
 /// Rules of a wire format that history must obey before it is sent.

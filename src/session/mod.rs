@@ -7,6 +7,7 @@
 mod active;
 mod actor;
 mod apply;
+mod budget;
 mod clients;
 mod commands;
 mod prompt;
@@ -16,6 +17,8 @@ mod replies;
 mod stop;
 mod wording;
 mod worker;
+
+pub use budget::Budget;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -69,6 +72,8 @@ pub struct Deps {
     pub outbox_wake: Sender<()>,
     /// Turns at once.
     pub max_turns: usize,
+    /// How much model calls may cost.
+    pub budget: Option<Budget>,
 }
 
 /// Whose inputs a process works on.
@@ -106,6 +111,8 @@ impl Session {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);
             if scope == Scope::All {
                 actor.recover();
+                // The last to start: what start-up touched is no longer needed.
+                crate::platform::forget_code();
             }
             let _ = tell_end.send(actor.run());
         })?;

@@ -109,7 +109,7 @@ fn local_time(at: SystemTime) -> String {
 
 /// Returns the machine's time zone, read once. `/etc/localtime` is read as it is: finding out which named zone it is
 /// would list the whole zone database, at every first turn of a process.
-fn local_zone() -> &'static TimeZone {
+pub(super) fn local_zone() -> &'static TimeZone {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     ZONE.get_or_init(|| {
         if std::env::var_os("TZ").is_some() {

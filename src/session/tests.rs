@@ -209,6 +209,7 @@ impl Rig {
                             max_tokens: None,
                             images: false,
                         },
+                        price: None,
                     },
                     [],
                 ),
@@ -223,6 +224,7 @@ impl Rig {
             pushing: HashSet::new(),
             outbox_wake: bounded(1).0,
             max_turns: 4,
+            budget: None,
         };
         let fatal = Fatal::new(|_| {});
         self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());

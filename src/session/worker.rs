@@ -264,13 +264,15 @@ impl<'a> Turn<'a> {
 
     /// Returns the dialog's history as the model may see it, mended in the database if it was at fault. Calls of this
     /// turn that a dead process had begun get their result here.
-    fn stored_history(&self, own: bool, first: &mut Step) -> Result<Vec<Message>, StorageError> {
-        let loaded = &self.loaded;
-        let mut history: Vec<Message> = loaded
-            .history
-            .iter()
-            .map(|stored| stored.message.clone())
-            .collect();
+    fn stored_history(
+        &mut self,
+        own: bool,
+        first: &mut Step,
+    ) -> Result<Vec<Message>, StorageError> {
+        let (places, mut history): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loaded.history)
+            .into_iter()
+            .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
+            .unzip();
         if own {
             let interrupted = self.interrupted_calls(&history)?;
             if let Some(results) = interrupted {
@@ -287,14 +289,11 @@ impl<'a> Turn<'a> {
                 .rest
                 .into_iter()
                 .map(|(from, message)| {
-                    let stored = &loaded.history[from];
-                    (stored.turn, message, stored.created_at)
+                    let (_, turn, created_at) = places[from];
+                    (turn, message, created_at)
                 })
                 .collect();
-            let from = loaded
-                .history
-                .get(repair.kept)
-                .map_or(i64::MAX, |row| row.id);
+            let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
             self.deps
                 .db
                 .write(|tx| tx.rewrite_from(self.job.dialog, from, &rest))?;
@@ -561,6 +560,14 @@ impl StepJournal<'_> {
 }
 
 impl Journal for StepJournal<'_> {
+    fn may_ask(&mut self) -> Result<(), String> {
+        let budget = self.deps.budget.as_ref();
+        match budget.and_then(|budget| budget.refusal(&self.deps.db, SystemTime::now())) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
+    }
+
     fn commit(&mut self, step: Step) -> Result<(), JournalError> {
         // What a call gave after the process began to end is not known to be complete: the next process says so.
         if self.job.control.is_cut_off() {

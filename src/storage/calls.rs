@@ -100,8 +100,9 @@ impl Tx<'_> {
             .prepare_cached(
                 "INSERT INTO model_calls
                  (turn, provider, model, purpose, outcome, input_tokens, output_tokens,
-                  cached_tokens, reasoning_tokens, latency_ms, first_token_ms, attempts, at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                  cached_tokens, reasoning_tokens, latency_ms, first_token_ms, attempts, at,
+                  cost, currency)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
                 turn.0,
@@ -116,8 +117,21 @@ impl Tx<'_> {
                 millis(record.latency),
                 record.first_token.map(millis),
                 record.attempts,
-                to_millis(record.at)
+                to_millis(record.at),
+                record.cost.as_ref().map(|(cost, _)| cost),
+                record.cost.as_ref().map(|(_, currency)| currency)
             ])?;
         Ok(())
+    }
+
+    /// Returns what calls since a time cost in a currency, as far as known.
+    pub fn spent_since(&self, since: SystemTime, currency: &str) -> Result<f64, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT coalesce(sum(cost), 0.0) FROM model_calls
+                 WHERE cost IS NOT NULL AND at >= ?1 AND currency = ?2",
+            )?
+            .query_row(params![to_millis(since), currency], |row| row.get(0))?)
     }
 }

@@ -136,6 +136,9 @@ CREATE TABLE model_calls (
     output_tokens INTEGER,
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
+    -- NULL if price or tokens are unknown.
+    cost REAL,
+    currency TEXT,
     latency_ms INTEGER NOT NULL,
     first_token_ms INTEGER,
     attempts INTEGER NOT NULL,
@@ -143,6 +146,7 @@ CREATE TABLE model_calls (
 ) STRICT;
 
 CREATE INDEX model_calls_by_turn ON model_calls (turn);
+CREATE INDEX model_calls_by_time ON model_calls (at) WHERE cost IS NOT NULL;
 
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -271,10 +271,15 @@ impl<'a> Check<'a> {
         }
         for name in &required {
             if !out.contains_key(*name) {
-                whole = false;
                 let schema = properties
                     .and_then(|known| known.get(*name))
                     .unwrap_or(&Value::Null);
+                // Models are not told of `null`: such a member is optional for them.
+                if allows_null(self.resolve(schema)) {
+                    out.insert((*name).to_owned(), Value::Null);
+                    continue;
+                }
+                whole = false;
                 let place = join(path, name);
                 let form = words(self.resolve(schema));
                 let hint = similar::closest(name, unknown.iter().map(String::as_str))
@@ -365,7 +370,13 @@ fn types(schema: &Value) -> Vec<&str> {
 }
 
 fn allows_null(schema: &Value) -> bool {
+    let branches = ["anyOf", "oneOf"]
+        .into_iter()
+        .filter_map(|key| schema.get(key)?.as_array());
     types(schema).contains(&"null")
+        || branches
+            .flatten()
+            .any(|branch| types(branch).contains(&"null"))
 }
 
 /// Returns the value as the wanted type if it has it or can only mean that.

@@ -32,7 +32,7 @@ pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
 pub use list::builtin;
 pub use registry::Registry;
-pub use schema::{compact_schema, typed_schema};
+pub use schema::typed_schema;
 pub use typed::TypedTool;
 pub use workspace::{
     FileError, Folder, FolderEntry, Found, Target, Workspace, WorkspaceFile, WorkspaceOptions,

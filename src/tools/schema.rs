@@ -1,6 +1,7 @@
-//! Makes argument schemas as small as they can be: every request carries them. Pure; no thread.
+//! Makes the schemas of our own argument structs as small as they can be: every request carries them. Pure; no thread.
 //!
 //! What is left is what models need and `check` tests: types, properties, required, enum, ranges, short descriptions.
+//! Deliberately not here: schemas from elsewhere. What models see of any schema is made where tools are offered to them.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -41,7 +42,7 @@ pub fn typed_schema<T: JsonSchema>() -> Value {
 /// Drops what a model does not need from a schema and flattens optional types; keeps the order of properties.
 ///
 /// Deterministic, and the same again when run on its own result.
-pub fn compact_schema(schema: &Value) -> Value {
+fn compact_schema(schema: &Value) -> Value {
     compact(schema, 0)
 }
 

@@ -81,30 +81,33 @@ pub(crate) struct Live {
 impl Live {
     /// Makes the home. The key travels in the environment, not in the file.
     pub(crate) fn new(service: &Service) -> Self {
-        eprintln!("-- {} at {}", service.model, service.base_url);
         let home = tempfile::tempdir().unwrap();
-        let config = home.path().join("config.json");
+        fs::create_dir(home.path().join("workspace")).unwrap();
+        let mut live = Self {
+            config: home.path().join("config.json"),
+            home,
+            api_key: String::new(),
+        };
+        live.use_service(service);
+        live
+    }
+
+    /// Asks this service from now on, in the same dialog.
+    pub(crate) fn use_service(&mut self, service: &Service) {
+        eprintln!("-- {} at {}", service.model, service.base_url);
+        // No token limit of our own: models that think would spend a small one before they speak.
         let value = json!({
-            "providers": {"live": {
+            "providers": {service.kind: {
                 "type": service.kind,
                 "base_url": service.base_url,
                 "api_key": "<PICOBOT_LIVE_KEY>",
             }},
-            "models": {"live": {
-                "model_id": service.model,
-                "max_tokens": 1024,
-                "input_type": ["text"],
-            }},
-            "agents": {"default": {"provider": "live", "model": "live", "max_tool_iterations": 8}},
-            "workspace_dir": home.path().join("workspace"),
+            "models": {"live": {"model_id": service.model, "input_type": ["text"]}},
+            "agents": {"default": {"provider": service.kind, "model": "live", "max_tool_iterations": 8}},
+            "workspace_dir": self.home.path().join("workspace"),
         });
-        fs::write(&config, value.to_string()).unwrap();
-        fs::create_dir(home.path().join("workspace")).unwrap();
-        Self {
-            home,
-            config,
-            api_key: service.api_key.clone(),
-        }
+        fs::write(&self.config, value.to_string()).unwrap();
+        service.api_key.clone_into(&mut self.api_key);
     }
 
     /// Returns a path inside the workspace.

@@ -98,7 +98,7 @@ fn send_shows_an_image_to_the_model() {
     let mut only = command(&stage.home, "send");
     let ended = run(only.args(["--file", "图.png", "--no-stdin"]));
     assert_eq!(ended.stdout, "Still red.\n", "{ended:?}");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     let asked = newest_user_text(&requests[0]);
     assert!(asked.contains("[image: 图.png, 40x30]"), "{asked}");
     assert!(asked.ends_with("what is this?"), "{asked}");
@@ -158,7 +158,7 @@ fn a_model_without_eyes_reads_the_name() {
     let mut client = stage.client();
     client.send_json(&input("what is this?", &[("照片.png", &red(40, 30))]));
     assert_eq!(client.next()["content"], "I cannot see it.");
-    let requests = stage.requests(1);
+    let requests = stage.judged_requests(1);
     let body = requests[0].body.to_string();
     assert!(
         !body.contains("image_url") && !body.contains("base64"),
@@ -181,7 +181,7 @@ fn an_image_of_the_workspace_is_shown_behind_the_results() {
     let mut client = stage.client();
     assert_eq!(client.ask("which colour?"), "Red, says the note.");
     assert_eq!(client.ask("sure?"), "As I said.");
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     let roles = |request: &Received| -> Vec<String> {
         let messages = request.body["messages"].as_array().unwrap();
         let roles = messages
@@ -207,6 +207,53 @@ fn an_image_of_the_workspace_is_shown_behind_the_results() {
 }
 
 #[test]
+fn the_messages_format_shows_images_inside_results() {
+    let model = ModelServer::queue([
+        Answer::calls([Call::new("c1", "file_read", json!({"path": "red.png"}))]),
+        Answer::text("Both red."),
+        Answer::text("Still red."),
+    ]);
+    let mut config = sees();
+    config["providers"] = json!({
+        "scripted": {"type": "anthropic", "base_url": model.origin(), "api_key": "test-key"},
+    });
+    let stage = Stage::with(model, config);
+    let png = red(50, 20);
+    fs::write(stage.home.workspace().join("red.png"), &png).unwrap();
+    let mut client = stage.client();
+    client.send_json(&input("compare", &[("mine.png", &red(6, 5))]));
+    assert_eq!(client.next()["content"], "Both red.");
+    // The same dialog with the other format.
+    let mut config: Value =
+        serde_json::from_str(&fs::read_to_string(stage.home.config()).unwrap()).unwrap();
+    config["providers"]["scripted"] =
+        json!({"type": "openai", "base_url": stage.model.base_url(), "api_key": "test-key"});
+    stage.home.write_config(&config);
+    let stage = stage.crash();
+    assert_eq!(stage.client().ask("and now?"), "Still red.");
+    let requests = stage.judged_requests(3);
+    let messages = requests[1].body["messages"].as_array().unwrap();
+    let size_of = |block: &Value| {
+        assert_eq!(block["type"], "image", "{block}");
+        assert_eq!(block["source"]["media_type"], "image/png");
+        let data = block["source"]["data"].as_str().unwrap();
+        let bytes = STANDARD.decode(data).unwrap();
+        image::load_from_memory(&bytes).unwrap().dimensions()
+    };
+    let said = messages[0]["content"].as_array().unwrap();
+    assert_eq!(said[1]["text"], "[image: mine.png, 6x5]");
+    assert_eq!(size_of(&said[2]), (6, 5));
+    let result = &messages[2]["content"][0];
+    assert_eq!(result["type"], "tool_result");
+    assert_eq!(size_of(&result["content"][1]), (50, 20));
+    let sizes: Vec<_> = images(&requests[2])
+        .iter()
+        .map(|(_, picture)| picture.dimensions())
+        .collect();
+    assert_eq!(sizes, [(6, 5), (50, 20)]);
+}
+
+#[test]
 fn a_refused_image_does_not_lock_the_dialog() {
     let stage = seeing([
         Answer::error(400, "Could not process image"),
@@ -223,7 +270,7 @@ fn a_refused_image_does_not_lock_the_dialog() {
     };
     assert!(seen.iter().any(told), "{seen:?}");
     assert_eq!(client.ask("still there?"), "Yes.");
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     assert_eq!(images(&requests[0]).len(), 1);
     for request in &requests[1..] {
         assert!(images(request).is_empty());
@@ -250,7 +297,7 @@ fn an_image_refused_later_is_taken_out_of_the_stored_history() {
     let stage = stage.crash();
     assert_eq!(stage.client().ask("now?"), "After the restart.");
     let counts: Vec<usize> = stage
-        .requests(4)
+        .judged_requests(4)
         .iter()
         .map(|request| images(request).len())
         .collect();
@@ -273,7 +320,7 @@ fn images_survive_kill_9_before_and_after_the_answer() {
     let mut client = stage.client();
     assert_eq!(client.ask("again?"), "Red again.");
     let stage = stage.crash();
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     for request in &requests {
         let shown = images(request);
         assert_eq!(shown.len(), 1);
@@ -304,7 +351,7 @@ fn a_broken_image_is_told_to_the_model() {
     ];
     client.send_json(&input("look", &files));
     assert_eq!(client.next()["content"], "I cannot read it.");
-    let requests = stage.requests(1);
+    let requests = stage.judged_requests(1);
     assert_eq!(images(&requests[0]).len(), 1);
     let asked = newest_user_text(&requests[0]);
     for note in [
@@ -328,7 +375,7 @@ fn wrong_images_are_refused_and_the_connection_goes_on() {
     client.send_json(&input("x", &nine));
     assert_eq!(client.next()["code"], "bad_request");
     assert_eq!(client.ask("hello"), "Hello.");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn result_of(request: &Received, id: &str) -> String {
 fn a_plain_question() {
     let stage = Stage::new([Answer::text("Hello to you.")]);
     assert_eq!(stage.client().ask("hello 你好"), "Hello to you.");
-    let requests = stage.requests(1);
+    let requests = stage.judged_requests(1);
     let body = &requests[0].body;
     assert_eq!(body["model"], "scripted-1");
     assert_eq!(body["messages"][0]["role"], "system");
@@ -66,7 +66,7 @@ fn deltas_for_who_asked() {
         .collect();
     assert_eq!(deltas, "one two three");
     assert_eq!(seen.last().unwrap()["content"], "one two three");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_tool_round() {
         Answer::text("It is 409.5."),
     ]);
     assert_eq!(stage.client().ask("what is 17.5% of 2340?"), "It is 409.5.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     let result = result_of(&requests[1], "c1");
     assert!(result.contains("409.5"), "{result}");
     let first = requests[0].body["messages"].as_array().unwrap();
@@ -91,7 +91,7 @@ fn two_tools_in_one_message() {
         Answer::text("4 and 9."),
     ]);
     assert_eq!(stage.client().ask("2+2 and 3*3"), "4 and 9.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     assert!(result_of(&requests[1], "c1").contains('4'));
     assert!(result_of(&requests[1], "c2").contains('9'));
     let messages = requests[1].body["messages"].as_array().unwrap();
@@ -113,7 +113,7 @@ fn a_broken_call_goes_back_to_the_model() {
         Answer::text("I see."),
     ]);
     assert_eq!(stage.client().ask("go on"), "I see.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     for id in ["c1", "c2"] {
         assert!(!result_of(&requests[1], id).trim().is_empty());
     }
@@ -126,7 +126,7 @@ fn a_failing_service_is_asked_again() {
         Answer::text("Here I am."),
     ]);
     assert_eq!(stage.client().ask("hello"), "Here I am.");
-    let requests = stage.requests(2);
+    let requests = stage.judged_requests(2);
     assert_eq!(requests[0].body, requests[1].body);
 }
 
@@ -145,7 +145,7 @@ fn a_refused_key_is_said_and_not_shown() {
     assert!(!reply.to_string().contains("test-key"), "{reply}");
     assert!(!stage.gateway.log().contains("test-key"));
     assert_eq!(client.ask("and now?"), "Better now.");
-    stage.requests(2);
+    stage.judged_requests(2);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn stop_ends_a_stream_in_the_middle() {
     client.say("are you there?");
     let answer = client.until(&["assistant_response"]).pop().unwrap();
     assert_eq!(answer["content"], "Yes.");
-    stage.requests(2);
+    stage.judged_requests(2);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn stop_overtakes_what_waits() {
         .filter(|m| m["type"] == "command_executed")
         .count();
     assert_eq!((stopped, commands), (3, 1), "{replies:?}");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn unknown_and_broken_messages() {
         assert_eq!(reply["code"], code, "{message} {reply}");
     }
     assert_eq!(client.ask("hello"), "Still here.");
-    stage.requests(1);
+    stage.judged_requests(1);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_conversation_survives_kill_9() {
         stage.client().ask("what did I ask?"),
         "You asked about 6*7."
     );
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     let (before, after) = (&requests[1].body["messages"], &requests[2].body["messages"]);
     let before = before.as_array().unwrap();
     assert_eq!(after.as_array().unwrap()[..before.len()], before[..]);
@@ -281,7 +281,7 @@ fn an_unfinished_turn_goes_on_after_kill_9() {
     assert_eq!(client.session_id, session_id);
     // Waits behind the turn that goes on.
     assert_eq!(client.ask("and this"), "Both kept.");
-    let requests = stage.requests(3);
+    let requests = stage.judged_requests(3);
     assert!(requests[1].texts("user")[0].contains("keep this"));
     assert_eq!(requests[2].texts("assistant"), ["Found again."]);
 }

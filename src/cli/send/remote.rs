@@ -121,6 +121,7 @@ impl Link for RemoteLink {
                     return Arrival::Closed(format!("the gateway closed the connection {why}"));
                 }
                 Ok(_) => continue,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Arrival::Closed(format!("the gateway has gone: {error}")),
             }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -56,7 +57,7 @@ impl Output {
     pub(super) fn open(args: &SendArgs, global: &Global) -> Result<Self, Failure> {
         let to: Box<dyn Write> = match &args.output {
             None => Box::new(std::io::stdout()),
-            Some(path) => Box::new(File::create(path).map_err(|error| {
+            Some(path) => Box::new(Replaced::open(path).map_err(|error| {
                 Failure::new(
                     exit::USAGE,
                     format!("cannot write {}: {error}", path.display()),
@@ -273,6 +274,37 @@ impl Output {
                 }
             })
             .map_err(write_failure)
+    }
+}
+
+/// A file whose old content stays until there is something to put in its place.
+struct Replaced {
+    file: File,
+    is_emptied: bool,
+}
+
+impl Replaced {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let file = File::options().create(true).append(true).open(path)?;
+        Ok(Self {
+            file,
+            is_emptied: false,
+        })
+    }
+}
+
+impl Write for Replaced {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if !self.is_emptied {
+            // Not every file has a length, /dev/null for one.
+            let _ = self.file.set_len(0);
+            self.is_emptied = true;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

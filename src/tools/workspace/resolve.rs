@@ -14,8 +14,8 @@ use super::{FileError, Workspace};
 const MAX_PATH_BYTES: usize = 4096;
 /// Most folders in a path.
 const MAX_DEPTH: usize = 100;
-/// `openat2` answers "again" when something was renamed under it; races end within a few tries.
-const TRIES: usize = 32;
+/// How often a path is looked up again when something was renamed or made under it; races end within a few tries.
+pub(super) const TRIES: usize = 32;
 
 /// Tells whether `openat2` works here; old kernels lack it and some container filters forbid it.
 pub(super) fn kernel_resolves(root: &OwnedFd) -> bool {

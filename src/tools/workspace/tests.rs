@@ -523,6 +523,21 @@ fn writers_of_one_file_do_not_overwrite_each_other_unseen() {
     assert_eq!(place.read("count"), Ok((mine + theirs).to_string()));
 }
 
+#[test]
+fn writers_that_miss_the_same_folder_do_not_disturb_each_other() {
+    let place = Place::new();
+    for round in 0..200 {
+        let writers: Vec<_> = (0..4)
+            .map(|n| {
+                let (place, path) = (&place, format!("new-{round}/deeper/{n}.txt"));
+                Box::new(move || place.write(&path, "made")) as Box<dyn FnOnce() -> _ + Send + '_>
+            })
+            .collect();
+        let written = crate::threads::run_parallel("writer", 256 * 1024, 4, writers);
+        assert_eq!(written, [Ok(()), Ok(()), Ok(()), Ok(())], "round {round}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]

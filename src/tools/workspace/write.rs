@@ -12,7 +12,7 @@ use std::sync::PoisonError;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
-use super::resolve::open_step;
+use super::resolve::{TRIES, open_step};
 use super::{FOLDER, FileError, READ, Stamp, Workspace, WorkspaceFile};
 
 /// A place that may be written: an existing file as it was found, or a free name.
@@ -46,11 +46,17 @@ impl Workspace {
         if path.ends_with('/') || relative == Path::new(".") {
             return Err(FileError::Folder);
         }
-        match self.locate(&relative, READ) {
-            Ok((fd, real)) => self.existing_target(fd, real),
-            Err(FileError::Gone) => self.new_target(&relative),
-            Err(error) => Err(error),
+        for _ in 0..TRIES {
+            match self.locate(&relative, READ) {
+                Ok((fd, real)) => return self.existing_target(fd, real),
+                Err(FileError::Gone) => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(target) = self.new_target(&relative)? {
+                return Ok(target);
+            }
         }
+        Err(FileError::Changed)
     }
 
     fn existing_target(&self, fd: OwnedFd, real: PathBuf) -> Result<Target, FileError> {
@@ -79,7 +85,8 @@ impl Workspace {
         })
     }
 
-    fn new_target(&self, relative: &Path) -> Result<Target, FileError> {
+    /// Returns `None` if somebody has just made what was missing.
+    fn new_target(&self, relative: &Path) -> Result<Option<Target>, FileError> {
         let parts: Vec<&OsStr> = relative.iter().collect();
         let (base, parents) = parts.split_last().ok_or(FileError::Folder)?;
         let (folder, existing, mut real) = self.deepest_folder(parents)?;
@@ -88,9 +95,11 @@ impl Workspace {
             return Err(self.missing(relative));
         }
         let next = missing.first().unwrap_or(base);
-        if rustix::fs::statat(&folder, *next, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            // Something has this name and still could not be opened.
-            return Err(FileError::DeadLink);
+        if let Ok(stat) = rustix::fs::statat(&folder, *next, AtFlags::SYMLINK_NOFOLLOW) {
+            return match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Symlink => Err(FileError::DeadLink),
+                _ => Ok(None),
+            };
         }
         real.extend(missing);
         real.push(base);
@@ -98,13 +107,13 @@ impl Workspace {
             return Err(FileError::OffLimits);
         }
         refuse_git_pointer(base)?;
-        Ok(Target {
+        Ok(Some(Target {
             folder,
             missing: missing.iter().map(|name| (*name).to_owned()).collect(),
             base: (*base).to_owned(),
             real,
             existing: None,
-        })
+        }))
     }
 
     /// Opens the longest existing beginning of a list of folders; returns it, how many parts it has, its true path.

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::peer::{Peer, Proof, Reply, Task, input};
 use super::plan;
+use crate::sdk;
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::legal::assert_legal;
-use crate::support::model::ModelServer;
+use crate::support::model::{Format, ModelServer};
 use crate::support::process::PATIENCE;
 use crate::support::python::sqlite;
 use crate::support::ws::Client;
@@ -91,7 +92,7 @@ impl World {
     }
 
     /// Lets a last gateway finish everything and checks all that was promised.
-    pub(super) fn settle(mut self) -> Tally {
+    pub(super) fn settle(&mut self) -> Tally {
         let gateway = Gateway::start(&self.home);
         let dialogs = self.dialogs(gateway.port());
         self.nothing_acknowledged_is_lost(gateway.port(), &dialogs);
@@ -211,6 +212,13 @@ impl World {
         }
     }
 
+    /// Lets the official SDK's types judge the requests too.
+    pub(super) fn requests_have_the_right_types(&self) {
+        let received = self.model.received();
+        let bodies: Vec<Value> = received.into_iter().map(|one| one.body).collect();
+        sdk::assert_valid(Format::Chat, &bodies);
+    }
+
     /// Counts the marks in the ledger. A call that the model was told has run has left one, an interrupted one at most
     /// one; a file that was written is as it should be.
     fn effects_happened_once(&self, tally: &mut Tally) {
@@ -236,7 +244,12 @@ impl World {
                 }
             }
             if let Some((path, content)) = plan::file_of(&task.name).filter(|_| is_done) {
-                assert_eq!(fs::read_to_string(workspace.join(path)).unwrap(), content);
+                let result = told.get(&format!("{}_w", task.name));
+                let interrupted = result.is_some_and(|text| text.starts_with("Interrupted"));
+                match fs::read_to_string(workspace.join(&path)) {
+                    Ok(text) => assert_eq!(text, content, "{path}"),
+                    Err(error) => assert!(interrupted, "{path}: {error}: {result:?}"),
+                }
             }
         }
         assert!(written.is_empty(), "unknown marks: {written:?}");

@@ -89,7 +89,7 @@ fn nothing_to_send_is_refused() {
 #[test]
 fn too_much_is_refused() {
     let desk = Desk::new([]);
-    let much = vec![b'x'; 600 * 1024];
+    let much = vec![b'x'; 1_100 * 1024];
     assert_told(&desk.pipe(&much, &["-"]), 2, "too long");
 }
 

@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::gateway::{Gateway, command};
@@ -57,6 +58,19 @@ fn a_fresh_home_works() {
     let mut all: Vec<_> = fs::read_dir(home.path()).unwrap().collect();
     assert_eq!(all.pop().unwrap().unwrap().file_name(), ".picobot");
     assert!(all.is_empty(), "files elsewhere: {all:?}");
+}
+
+#[test]
+fn it_ends_in_order_from_the_moment_it_listens() {
+    let home = Home::fresh();
+    for _ in 0..5 {
+        let process = Gateway::launch(&home, |_| {});
+        assert!(process.stderr().has("listening on "));
+        process.signal(Signal::TERM);
+        let ended = process.finish();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.ends_with(": stopped\n"), "{ended:?}");
+    }
 }
 
 #[test]

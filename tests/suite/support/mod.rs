@@ -7,6 +7,7 @@ pub(crate) mod gateway;
 pub(crate) mod home;
 pub(crate) mod http;
 pub(crate) mod legal;
+pub(crate) mod messages;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod python;

@@ -1,4 +1,4 @@
-//! A scripted model service: OpenAI-compatible chat completions on loopback that records every request.
+//! A scripted model service on loopback that speaks chat completions and the Messages API and records every request.
 //!
 //! Threads: `model` accepts, one `model-conn` a connection; all end when the server is dropped. The script decides what
 //! to say (`script.rs`); this file only moves bytes.
@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::CEILING;
 use super::gate::{Flag, Woken, wait};
 use super::http::{self, Request};
-use super::script::{Answer, Content, Envelope};
+use super::messages;
+use super::script::{self, Answer, Completion, Content, Envelope};
 
 const STACK: usize = 256 * 1024;
 
@@ -35,7 +36,32 @@ pub(crate) struct Received {
     pub(crate) at: Instant,
 }
 
+/// The wire formats of the service, told apart by the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// Chat completions.
+    Chat,
+    /// The Messages API.
+    Messages,
+}
+
+impl Format {
+    fn of(http: &Request) -> Option<Self> {
+        match http.path.as_str() {
+            _ if http.method != "POST" => None,
+            path if path.ends_with("/chat/completions") => Some(Self::Chat),
+            path if path.ends_with("/v1/messages") => Some(Self::Messages),
+            _ => None,
+        }
+    }
+}
+
 impl Received {
+    /// Returns the format of the request.
+    pub(crate) fn format(&self) -> Format {
+        Format::of(&self.http).expect("nothing else is recorded")
+    }
+
     /// Returns the texts of the messages of one role.
     pub(crate) fn texts(&self, role: &str) -> Vec<String> {
         let messages = self.body["messages"]
@@ -109,7 +135,12 @@ impl ModelServer {
 
     /// Returns the address for a provider's `base_url`.
     pub(crate) fn base_url(&self) -> String {
-        format!("http://127.0.0.1:{}/v1", self.port)
+        format!("{}/v1", self.origin())
+    }
+
+    /// Returns the address without a version segment.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Returns what has come so far.
@@ -191,7 +222,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     while let Some(http) = http::read_request(&mut reader)? {
-        if http.method != "POST" || !http.path.ends_with("/chat/completions") {
+        if Format::of(&http).is_none() {
             write_http(
                 &mut writer,
                 404,
@@ -244,42 +275,69 @@ fn give(
     if held_first.is_some_and(|(_, gate)| !gate.pass(writer, stop)) {
         return Ok(false);
     }
-    let (pieces, calls, finish) = match &answer.content {
+    let completion = match &answer.content {
         Content::Raw(bytes) => {
             writer.write_all(bytes)?;
             return Ok(false);
         }
-        Content::Http {
+        Content::Error {
             status,
             headers,
-            body,
+            message,
         } => {
-            write_http(writer, *status, headers, body)?;
+            let body = match received.format() {
+                Format::Chat => script::error(message),
+                Format::Messages => messages::error(*status, message),
+            };
+            write_http(writer, *status, headers, &body.to_string())?;
             return Ok(true);
         }
-        Content::Completion {
-            pieces,
-            calls,
-            finish,
-        } => (pieces, calls, finish),
+        Content::Completion(completion) => completion,
     };
-    let envelope = Envelope {
+    if received.body["stream"] != true {
+        write_http(writer, 200, &[], &whole(completion, received).to_string())?;
+        return Ok(true);
+    }
+    stream_events(&events(completion, received), answer, writer, stop)
+}
+
+/// Returns a completion in one piece.
+fn whole(completion: &Completion, received: &Received) -> Value {
+    match received.format() {
+        Format::Chat => envelope(received).whole(completion),
+        Format::Messages => messages::whole(completion, received),
+    }
+}
+
+/// Returns the events of a streamed completion as they stand on the wire.
+fn events(completion: &Completion, received: &Received) -> Vec<String> {
+    match received.format() {
+        Format::Chat => {
+            let with_usage = received.body["stream_options"]["include_usage"] == true;
+            let events = envelope(received).events(completion, with_usage);
+            let lines = events.iter().map(|event| format!("data: {event}\n\n"));
+            lines.chain(["data: [DONE]\n\n".to_owned()]).collect()
+        }
+        Format::Messages => messages::events(completion, received)
+            .iter()
+            .map(|event| {
+                let name = event["type"].as_str().unwrap_or_default();
+                format!("event: {name}\ndata: {event}\n\n")
+            })
+            .collect(),
+    }
+}
+
+fn envelope(received: &Received) -> Envelope {
+    Envelope {
         id: format!("chatcmpl-{}", received.index),
         model: received.body["model"].clone(),
         prompt_tokens: received.http.body.len().div_ceil(4),
-    };
-    if received.body["stream"] != true {
-        let body = envelope.whole(pieces, calls, finish).to_string();
-        write_http(writer, 200, &[], &body)?;
-        return Ok(true);
     }
-    let with_usage = received.body["stream_options"]["include_usage"] == true;
-    let events = envelope.events(pieces, calls, finish, with_usage);
-    stream_events(&events, answer, writer, stop)
 }
 
 fn stream_events(
-    events: &[Value],
+    events: &[String],
     answer: &Answer,
     writer: &mut TcpStream,
     stop: &Flag,
@@ -288,9 +346,7 @@ fn stream_events(
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
     )?;
     let mut left = answer.cut.unwrap_or(usize::MAX);
-    let done = std::iter::once("data: [DONE]\n\n".to_owned());
-    let lines = events.iter().map(|event| format!("data: {event}\n\n"));
-    for (n, line) in lines.chain(done).enumerate() {
+    for (n, line) in events.iter().enumerate() {
         let gate = answer
             .gate
             .as_ref()

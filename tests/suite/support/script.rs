@@ -1,6 +1,6 @@
-//! What the scripted model answers: the pieces of one answer and how they are put on the wire.
+//! What the scripted model answers, and how chat completions spell it; `messages.rs` has the other format.
 //!
-//! Pure data and JSON shapes of chat completions; `model.rs` writes them to a socket.
+//! Pure data and JSON shapes; `model.rs` writes them to a socket.
 
 use std::time::Duration;
 
@@ -21,27 +21,40 @@ pub(crate) struct Answer {
 #[derive(Clone)]
 pub(super) enum Content {
     /// A completion.
-    Completion {
-        pieces: Vec<String>,
-        calls: Vec<Call>,
-        finish: &'static str,
-    },
-    /// An HTTP answer of any status.
-    Http {
+    Completion(Completion),
+    /// An error, in the form of whoever is asked.
+    Error {
         status: u16,
         headers: Vec<(String, String)>,
-        body: String,
+        message: String,
     },
     /// Bytes instead of an HTTP answer; the connection is closed behind them.
     Raw(Vec<u8>),
 }
 
+/// A good answer.
+#[derive(Clone, Default)]
+pub(super) struct Completion {
+    pub(super) thoughts: Vec<Thought>,
+    pub(super) pieces: Vec<String>,
+    pub(super) calls: Vec<Call>,
+    /// The reason in the words of chat completions, or any other word.
+    pub(super) finish: &'static str,
+}
+
+/// What the model thought before it spoke.
+#[derive(Clone)]
+pub(super) struct Thought {
+    pub(super) text: String,
+    pub(super) signature: String,
+}
+
 /// A tool call of a scripted answer.
 #[derive(Clone)]
 pub(crate) struct Call {
-    id: String,
-    name: String,
-    arguments: String,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: String,
 }
 
 impl Call {
@@ -72,30 +85,28 @@ impl Answer {
 
     /// Answers with a text, streamed word by word.
     pub(crate) fn text(text: &str) -> Self {
-        let pieces = text.split_inclusive(' ').map(str::to_owned).collect();
-        Self::of(Content::Completion {
-            pieces,
-            calls: Vec::new(),
+        Self::of(Content::Completion(Completion {
+            pieces: text.split_inclusive(' ').map(str::to_owned).collect(),
             finish: "stop",
-        })
+            ..Completion::default()
+        }))
     }
 
     /// Asks for tools.
     pub(crate) fn calls(calls: impl IntoIterator<Item = Call>) -> Self {
-        Self::of(Content::Completion {
-            pieces: Vec::new(),
+        Self::of(Content::Completion(Completion {
             calls: calls.into_iter().collect(),
             finish: "tool_calls",
-        })
+            ..Completion::default()
+        }))
     }
 
     /// Refuses with a status and an error in the usual form.
     pub(crate) fn error(status: u16, message: &str) -> Self {
-        let error = json!({"error": {"message": message, "type": "scripted", "code": null}});
-        Self::of(Content::Http {
+        Self::of(Content::Error {
             status,
             headers: Vec::new(),
-            body: error.to_string(),
+            message: message.to_owned(),
         })
     }
 
@@ -106,7 +117,7 @@ impl Answer {
 
     /// Adds a header to an error.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        if let Content::Http { headers, .. } = &mut self.content {
+        if let Content::Error { headers, .. } = &mut self.content {
             headers.push((name.to_owned(), value.to_owned()));
         }
         self
@@ -114,16 +125,27 @@ impl Answer {
 
     /// Says something before the calls.
     pub(crate) fn saying(mut self, text: &str) -> Self {
-        if let Content::Completion { pieces, .. } = &mut self.content {
-            pieces.push(text.to_owned());
+        if let Content::Completion(completion) = &mut self.content {
+            completion.pieces.push(text.to_owned());
+        }
+        self
+    }
+
+    /// Thinks first; the text may be empty, the signature only some formats have.
+    pub(crate) fn thinking(mut self, text: &str, signature: &str) -> Self {
+        if let Content::Completion(completion) = &mut self.content {
+            completion.thoughts.push(Thought {
+                text: text.to_owned(),
+                signature: signature.to_owned(),
+            });
         }
         self
     }
 
     /// Ends with this reason instead of the usual one.
     pub(crate) fn finish(mut self, reason: &'static str) -> Self {
-        if let Content::Completion { finish, .. } = &mut self.content {
-            *finish = reason;
+        if let Content::Completion(completion) = &mut self.content {
+            completion.finish = reason;
         }
         self
     }
@@ -159,14 +181,25 @@ pub(super) struct Envelope {
     pub(super) prompt_tokens: usize,
 }
 
-impl Envelope {
-    fn usage(&self, pieces: &[String], calls: &[Call]) -> Value {
-        let said: usize = pieces.iter().map(|piece| piece.len().div_ceil(4)).sum();
-        let asked: usize = calls
+impl Completion {
+    /// What the answer is said to cost.
+    pub(super) fn tokens(&self) -> usize {
+        let pieces = self.pieces.iter().map(String::len);
+        let arguments = self.calls.iter().map(|call| call.arguments.len());
+        pieces.chain(arguments).map(|bytes| bytes.div_ceil(4)).sum()
+    }
+
+    fn reasoning(&self) -> String {
+        self.thoughts
             .iter()
-            .map(|call| call.arguments.len().div_ceil(4))
-            .sum();
-        let completion = said + asked;
+            .map(|thought| thought.text.as_str())
+            .collect()
+    }
+}
+
+impl Envelope {
+    fn usage(&self, completion: &Completion) -> Value {
+        let completion = completion.tokens();
         json!({
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion,
@@ -175,13 +208,7 @@ impl Envelope {
     }
 
     /// Returns the events of a streamed completion, without `data:`.
-    pub(super) fn events(
-        &self,
-        pieces: &[String],
-        calls: &[Call],
-        finish: &str,
-        with_usage: bool,
-    ) -> Vec<Value> {
+    pub(super) fn events(&self, completion: &Completion, with_usage: bool) -> Vec<Value> {
         let chunk = |delta: Value, finish: Value| {
             self.chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]))
         };
@@ -189,18 +216,22 @@ impl Envelope {
             json!({"role": "assistant", "content": ""}),
             Value::Null,
         )];
-        for piece in pieces {
+        if !completion.thoughts.is_empty() {
+            let reasoning = completion.reasoning();
+            events.push(chunk(json!({"reasoning_content": reasoning}), Value::Null));
+        }
+        for piece in &completion.pieces {
             events.push(chunk(json!({"content": piece}), Value::Null));
         }
-        for (index, call) in calls.iter().enumerate() {
+        for (index, call) in completion.calls.iter().enumerate() {
             for delta in call_deltas(index, call) {
                 events.push(chunk(json!({"tool_calls": [delta]}), Value::Null));
             }
         }
-        events.push(chunk(json!({}), json!(finish)));
+        events.push(chunk(json!({}), json!(completion.finish)));
         if with_usage {
             let mut last = self.chunk(json!([]));
-            last["usage"] = self.usage(pieces, calls);
+            last["usage"] = self.usage(completion);
             events.push(last);
         }
         events
@@ -217,11 +248,14 @@ impl Envelope {
     }
 
     /// Returns a completion in one piece.
-    pub(super) fn whole(&self, pieces: &[String], calls: &[Call], finish: &str) -> Value {
-        let text = pieces.concat();
+    pub(super) fn whole(&self, completion: &Completion) -> Value {
+        let text = completion.pieces.concat();
         let mut message = json!({"role": "assistant", "content": text});
-        if !calls.is_empty() {
-            let all = calls.iter().map(|call| {
+        if !completion.thoughts.is_empty() {
+            message["reasoning_content"] = json!(completion.reasoning());
+        }
+        if !completion.calls.is_empty() {
+            let all = completion.calls.iter().map(|call| {
                 json!({
                     "id": call.id,
                     "type": "function",
@@ -238,10 +272,15 @@ impl Envelope {
             "object": "chat.completion",
             "created": 1_767_225_600,
             "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-            "usage": self.usage(pieces, calls),
+            "choices": [{"index": 0, "message": message, "finish_reason": completion.finish}],
+            "usage": self.usage(completion),
         })
     }
+}
+
+/// Returns an error as chat completions spell it.
+pub(super) fn error(message: &str) -> Value {
+    json!({"error": {"message": message, "type": "scripted", "code": null}})
 }
 
 /// A call as services stream it: id and name first, then the arguments in pieces.

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::gateway::Gateway;
 use super::home::Home;
-use super::legal::assert_legal;
-use super::model::{ModelServer, Received};
+use super::legal::{assert_legal, assert_legal_messages};
+use super::model::{Format, ModelServer, Received};
 use super::script::Answer;
 use super::ws::Client;
 use crate::sdk;
@@ -65,9 +65,48 @@ impl Stage {
     pub(crate) fn requests(&self, n: usize) -> Vec<Received> {
         let received = self.model.received();
         assert_eq!(received.len(), n, "requests seen by the model");
-        let bodies: Vec<Value> = received.iter().map(|one| one.body.clone()).collect();
-        bodies.iter().for_each(assert_legal);
-        sdk::assert_valid(&bodies);
+        received.iter().for_each(check_rules);
         received
     }
+
+    /// The same, with the official SDK's types as a second judge, which takes a second.
+    #[track_caller]
+    pub(crate) fn judged_requests(&self, n: usize) -> Vec<Received> {
+        let received = self.requests(n);
+        check_all(&received);
+        received
+    }
+}
+
+/// Checks a request by the rules of its format.
+#[track_caller]
+fn check_rules(received: &Received) {
+    let body = without_reasoning(&received.body);
+    match received.format() {
+        Format::Chat => assert_legal(&body),
+        Format::Messages => assert_legal_messages(&body),
+    }
+}
+
+/// Checks requests by the rules of their formats, and by the official SDKs.
+#[track_caller]
+pub(crate) fn check_all(received: &[Received]) {
+    received.iter().for_each(check_rules);
+    for format in [Format::Chat, Format::Messages] {
+        let ours = received.iter().filter(|one| one.format() == format);
+        let bodies: Vec<Value> = ours.map(|one| without_reasoning(&one.body)).collect();
+        if !bodies.is_empty() {
+            sdk::assert_valid(format, &bodies);
+        }
+    }
+}
+
+/// Takes out what vendors added to chat completions and the SDK's own types do not know.
+fn without_reasoning(body: &Value) -> Value {
+    let mut body = body.clone();
+    let messages = body["messages"].as_array_mut().into_iter().flatten();
+    for message in messages.filter_map(Value::as_object_mut) {
+        message.remove("reasoning_content");
+    }
+    body
 }

@@ -2,13 +2,13 @@
 //! after the other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
 use super::turn::Setup;
-use crate::chat::{CallRecord, CallState, ToolCall, ToolResult};
+use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
 use crate::observability::Event;
 use crate::threads::run_parallel;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError};
@@ -17,6 +17,8 @@ use crate::tools::{Effects, Tool, ToolCtx, ToolError};
 const WIDTH: usize = 4;
 /// Tools may recurse over JSON or folders.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Images of one call that a model gets.
+const MAX_IMAGES: usize = 4;
 /// Longest result a model gets, in characters; longer ones lose their middle.
 const MAX_RESULT_CHARS: usize = 16_000;
 
@@ -68,34 +70,54 @@ pub(super) fn batches(planned: Vec<Planned>) -> Vec<Vec<Planned>> {
     out
 }
 
-/// Runs a batch and returns what is kept of each call, in order.
-pub(super) fn run_batch(setup: &Setup<'_>, batch: Vec<Planned>) -> Vec<(CallRecord, ToolResult)> {
+/// Runs a batch for a model that sees images or not, and returns what is kept of each call, in order.
+pub(super) fn run_batch(
+    setup: &Setup<'_>,
+    batch: Vec<Planned>,
+    takes_images: bool,
+) -> Vec<(CallRecord, ToolResult)> {
     let jobs = batch
         .into_iter()
         .map(|planned| {
-            Box::new(move || run_one(setup, planned)) as Box<dyn FnOnce() -> _ + Send + '_>
+            Box::new(move || run_one(setup, planned, takes_images))
+                as Box<dyn FnOnce() -> _ + Send + '_>
         })
         .collect();
     run_parallel("tool", STACK_BYTES, WIDTH, jobs)
 }
 
-fn run_one(setup: &Setup<'_>, planned: Planned) -> (CallRecord, ToolResult) {
+fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallRecord, ToolResult) {
     let Planned { call, ready } = planned;
     let started_at = SystemTime::now();
     let began = Instant::now();
     setup.watch.tool_started(&call);
+    let shown = Mutex::new(Vec::new());
+    let show = |image: Image| {
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() < MAX_IMAGES {
+            shown.push(image);
+        }
+    };
+    let ctx = ToolCtx {
+        workspace: setup.workspace,
+        session: setup.session,
+        cancel: setup.cancel,
+        output: &|text| setup.watch.tool_output(&call.id, text),
+        images: takes_images.then_some(&show),
+    };
     let result = if setup.cancel.is_cancelled() {
         Err(ToolError::Cancelled)
     } else {
         ready
             .map_err(ToolError::Failed)
-            .and_then(|(tool, arguments, _)| run_tool(setup, &call, &*tool, &arguments))
+            .and_then(|(tool, arguments, _)| run_tool(&call.name, &*tool, &arguments, &ctx))
     };
     let state = match &result {
         Ok(_) => CallState::Done,
         Err(ToolError::Failed(_)) => CallState::Failed,
         Err(ToolError::Cancelled) => CallState::Stopped,
     };
+    let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
     let is_error = result.is_err();
     let content = result.unwrap_or_else(|error| error.to_string());
     let content = if content.trim().is_empty() {
@@ -123,25 +145,20 @@ fn run_one(setup: &Setup<'_>, planned: Planned) -> (CallRecord, ToolResult) {
         call_id: call.id,
         content,
         is_error,
+        images: if is_error { Vec::new() } else { shown },
     };
     (record, result)
 }
 
 /// Runs a tool; its panic is its own failure, not the turn's.
 fn run_tool(
-    setup: &Setup<'_>,
-    call: &ToolCall,
+    name: &str,
     tool: &dyn Tool,
     arguments: &Value,
+    ctx: &ToolCtx<'_>,
 ) -> Result<String, ToolError> {
-    let ctx = ToolCtx {
-        workspace: setup.workspace,
-        session: setup.session,
-        cancel: setup.cancel,
-        output: &|text| setup.watch.tool_output(&call.id, text),
-    };
-    catch_unwind(AssertUnwindSafe(|| tool.run(arguments, &ctx))).unwrap_or_else(|_| {
-        log::error!("tool {} panicked", call.name);
+    catch_unwind(AssertUnwindSafe(|| tool.run(arguments, ctx))).unwrap_or_else(|_| {
+        log::error!("tool {name} panicked");
         Err(ToolError::failed(
             "Internal error in this tool; the log has the details. Try another way.",
         ))

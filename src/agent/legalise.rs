@@ -1,8 +1,8 @@
 //! `legalise`: makes any stored history a request that a model service accepts. Pure.
 //!
 //! Two layers: *repairs* mend the transcript itself (pairs of calls and results, ids, empty messages) and are stored
-//! again; the *view* shapes what is sent (no notes, user first, neighbours of one role joined). How a message looks on
-//! the wire is the provider adapter's business.
+//! again; the *view* shapes what is sent (no notes, user first, neighbours of one role joined). Which images
+//! are sent is decided in `images`; how a message looks on the wire is the provider adapter's business.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -113,6 +113,7 @@ fn part_is_legal<'h>(role: Role, part: &'h Part, ids: &mut HashSet<&'h str>) -> 
                 && ids.insert(&call.id)
         }
         (Role::Tool, Part::ToolResult(result)) => is_text(&result.content),
+        (Role::User, Part::Image(_)) => true,
         _ => false,
     }
 }
@@ -223,15 +224,21 @@ fn repair(history: &[Message]) -> Vec<(usize, Message)> {
         let message = &history[index];
         match message.role {
             Role::User => push_mended(&mut out, index, message, |part| {
-                matches!(part, Part::Text(_) | Part::Context(_) | Part::Note(_))
+                matches!(
+                    part,
+                    Part::Text(_) | Part::Context(_) | Part::Note(_) | Part::Image(_)
+                )
             }),
             // Reached only if no assistant message with calls stands before it: an orphan.
             Role::Tool => {}
             Role::Assistant => {
                 let mut mended = message.clone();
-                mended
-                    .parts
-                    .retain(|part| !matches!(part, Part::ToolResult(_) | Part::Context(_)));
+                mended.parts.retain(|part| {
+                    !matches!(
+                        part,
+                        Part::ToolResult(_) | Part::Context(_) | Part::Image(_)
+                    )
+                });
                 mend_text(&mut mended);
                 let renamed = mend_calls(&mut mended, &mut ids);
                 mend_arguments(&mut mended);
@@ -317,6 +324,9 @@ fn pair_results(
             call_id: new.clone(),
             content,
             is_error: found.is_none_or(|result| result.is_error),
+            images: found
+                .map(|result| result.images.clone())
+                .unwrap_or_default(),
         });
     }
     let as_stored = stored.iter().all(|message| {
@@ -367,4 +377,4 @@ fn join(last: &mut Message, next: Message) {
 
 #[cfg(test)]
 #[path = "legalise_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -33,11 +33,12 @@ fn results(ids: &[&str]) -> Message {
         call_id: (*id).to_owned(),
         content: format!("result of {id}"),
         is_error: false,
+        images: Vec::new(),
     }))
 }
 
 /// What every service demands of a request.
-fn assert_legal(request: &[Message]) {
+pub(in crate::agent) fn assert_legal(request: &[Message]) {
     let mut ids = HashSet::new();
     assert!(request.first().is_none_or(|first| first.role == Role::User));
     for (index, message) in request.iter().enumerate() {
@@ -73,6 +74,7 @@ fn assert_legal(request: &[Message]) {
                     assert!(!result.content.trim().is_empty());
                 }
                 Part::ToolCall(_) => {}
+                Part::Image(_) => assert_eq!(message.role, Role::User),
             }
         }
     }
@@ -193,12 +195,13 @@ fn part() -> impl Strategy<Value = Part> {
                 call_id: id.into(),
                 content,
                 is_error,
+                images: Vec::new(),
             })
         }),
     ]
 }
 
-fn history() -> impl Strategy<Value = Vec<Message>> {
+pub(in crate::agent) fn history() -> impl Strategy<Value = Vec<Message>> {
     let role = prop_oneof![Just(Role::User), Just(Role::Assistant), Just(Role::Tool)];
     let message =
         (role, proptest::collection::vec(part(), 0..4)).prop_map(|(role, parts)| Message {

@@ -4,6 +4,7 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+mod images;
 mod legalise;
 mod models;
 mod prompt;

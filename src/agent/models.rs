@@ -105,6 +105,7 @@ fn pause_after(error: &ProviderError) -> Option<Duration> {
         | ProviderError::Undecodable(_) => Some(secs(30)),
         ProviderError::Cancelled
         | ProviderError::ContextTooLong(_)
+        | ProviderError::ImageRefused(_)
         | ProviderError::BadRequest(_) => None,
     }
 }

@@ -7,10 +7,11 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::calls;
+use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
 use super::models::Models;
 use crate::chat::{
-    CallRecord, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
+    CallRecord, Image, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
 use crate::observability::{Event, Observers};
 use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
@@ -42,6 +43,11 @@ pub trait Journal {
 
     /// Says whether another model call may be paid for; else a sentence for the person.
     fn may_ask(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Puts [`Image::refused_note`] in the place of every stored image of the dialog.
+    fn refuse_images(&mut self) -> Result<(), JournalError> {
         Ok(())
     }
 
@@ -197,21 +203,52 @@ impl Loop<'_, '_> {
         self.run_calls(history)
     }
 
-    /// Asks the model; a history that is too long is made shorter once.
+    /// Asks the model; a history that is too long is made shorter once, and one with an image that is refused loses its
+    /// images.
     fn ask(&mut self, history: &mut Vec<Message>, last: bool) -> Result<Reply, TurnEnd> {
-        match self.ask_in_turn(history, last) {
-            Err(TurnEnd::Failed {
-                error: ProviderError::ContextTooLong(_),
-                ..
-            }) if self
-                .journal
-                .make_room(history)
-                .map_err(|JournalError| TurnEnd::NotStored)? =>
-            {
-                self.ask_in_turn(history, last)
+        let mut may_shorten = true;
+        loop {
+            let failed = match self.ask_in_turn(history, last) {
+                Err(failed @ TurnEnd::Failed { .. }) => failed,
+                other => return other,
+            };
+            let changed = match &failed {
+                TurnEnd::Failed {
+                    error: ProviderError::ContextTooLong(_),
+                    ..
+                } => std::mem::take(&mut may_shorten) && self.make_room(history)?,
+                TurnEnd::Failed {
+                    error: ProviderError::ImageRefused(_),
+                    ..
+                } => self.drop_images(history)?,
+                _ => false,
+            };
+            if !changed {
+                return Err(failed);
             }
-            other => other,
         }
+    }
+
+    fn make_room(&mut self, history: &mut Vec<Message>) -> Result<bool, TurnEnd> {
+        self.journal
+            .make_room(history)
+            .map_err(|JournalError| TurnEnd::NotStored)
+    }
+
+    /// Puts texts in the place of all images, stored ones too: one that a service refuses would be refused at every
+    /// later turn. Returns whether there were any.
+    fn drop_images(&mut self, history: &mut [Message]) -> Result<bool, TurnEnd> {
+        if history.iter().flat_map(Message::images).next().is_none() {
+            return Ok(false);
+        }
+        self.journal
+            .refuse_images()
+            .map_err(|JournalError| TurnEnd::NotStored)?;
+        for message in history.iter_mut().chain(&mut self.step.messages) {
+            message.replace_images(Image::refused_note);
+        }
+        self.setup.watch.notice(IMAGES_REFUSED);
+        Ok(true)
     }
 
     /// Asks one candidate after the other until one answers. Once text was shown nobody else is asked.
@@ -236,7 +273,9 @@ impl Loop<'_, '_> {
                 setup.watch.notice(&self.takeover(index));
             }
             let mut shown = String::new();
-            match self.call(index, &messages, last, &mut shown) {
+            let candidate = setup.models.get(index);
+            let placed = place(&messages, &candidate.model, candidate.provider.dialect());
+            match self.call(index, &placed, last, &mut shown) {
                 Ok(reply) => {
                     setup.models.works(index);
                     return Ok(reply);
@@ -368,7 +407,8 @@ impl Loop<'_, '_> {
                 .map(|call| (call.call.id.clone(), call.call.name.clone()))
                 .collect();
             self.commit()?;
-            let done = calls::run_batch(setup, batch);
+            let takes_images = setup.models.get(self.asked).model.images;
+            let done = calls::run_batch(setup, batch, takes_images);
             let results = Message::results(done.iter().map(|(_, result)| result.clone()));
             self.step.ended = done.into_iter().map(|(record, _)| record).collect();
             self.step.messages.push(results.clone());
@@ -441,6 +481,8 @@ pub fn unanswered_calls(history: &[Message]) -> Vec<ToolCall> {
 const CUT_OFF: &str = "[cut off]";
 const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
 const REFUSED: &str = "The model declined to answer this.";
+const IMAGES_REFUSED: &str = "The model service refused an image. The images of this dialog were taken out, so that it \
+                              can go on.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
 const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
                              is done, what is not, and what you found.";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::agent::models::Candidate;
-use crate::chat::ToolCall;
+use crate::chat::{MediaType, ToolCall};
 use crate::providers::{Dialect, ModelSpec, Provider};
 use crate::tools::WorkspaceOptions;
 
@@ -104,6 +104,7 @@ struct Keeper {
     room: bool,
     shortened: usize,
     over_budget: bool,
+    refused_images: usize,
 }
 
 impl Journal for Keeper {
@@ -119,6 +120,11 @@ impl Journal for Keeper {
         Ok(())
     }
 
+    fn refuse_images(&mut self) -> Result<(), JournalError> {
+        self.refused_images += 1;
+        Ok(())
+    }
+
     fn make_room(&mut self, history: &mut Vec<Message>) -> Result<bool, JournalError> {
         if self.room {
             self.shortened += 1;
@@ -129,6 +135,17 @@ impl Journal for Keeper {
 }
 
 fn run(models: &Models, keeper: &mut Keeper) -> (TurnResult, Vec<String>) {
+    let hello = Message::text(Role::User, "hello");
+    run_with(models, keeper, hello, Step::default())
+}
+
+/// Runs a turn on this newest message, with what is not stored yet.
+fn run_with(
+    models: &Models,
+    keeper: &mut Keeper,
+    newest: Message,
+    first: Step,
+) -> (TurnResult, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let workspace = Workspace::open(folder.path(), WorkspaceOptions::default()).unwrap();
     let notices = Notices::default();
@@ -149,9 +166,9 @@ fn run(models: &Models, keeper: &mut Keeper) -> (TurnResult, Vec<String>) {
         vec![
             Message::text(Role::User, "old"),
             Message::text(Role::Assistant, "old answer"),
-            Message::text(Role::User, "hello"),
+            newest,
         ],
-        Step::default(),
+        first,
         keeper,
     );
     (result, notices.0.into_inner().unwrap())
@@ -246,6 +263,44 @@ fn a_history_too_long_is_shortened_once() {
     let models = Models::new(candidate("first", "a", vec![long(), long()]), []);
     let (result, _) = run(&models, &mut keeper);
     assert!(matches!(result.end, TurnEnd::Failed { .. }));
+}
+
+#[test]
+fn a_refused_image_becomes_a_text_and_the_turn_goes_on() {
+    let refused = || Err(ProviderError::ImageRefused("no images".to_owned()));
+    let mut look = Message::text(Role::User, "look");
+    look.parts.push(Part::Image(Image {
+        digest: "d".to_owned(),
+        media_type: MediaType::Png,
+        width: 1,
+        height: 1,
+        name: "图.png".to_owned(),
+        data: [1].into(),
+    }));
+    let first = || Step {
+        messages: vec![look.clone()],
+        ..Step::default()
+    };
+    let mut keeper = Keeper::default();
+    let models = Models::new(candidate("first", "a", vec![refused(), say("ok")]), []);
+    let (result, notices) = run_with(&models, &mut keeper, look.clone(), first());
+    assert_eq!(text(&result), "ok");
+    assert_eq!(keeper.refused_images, 1);
+    assert_eq!(notices, [IMAGES_REFUSED]);
+    assert_eq!(
+        result.rest.messages[0].visible_text(),
+        "look\n\n[image: 图.png — refused by the model service]"
+    );
+    // Once: who still refuses is believed.
+    let models = Models::new(candidate("first", "a", vec![refused(), refused()]), []);
+    let (result, _) = run_with(&models, &mut keeper, look.clone(), first());
+    assert!(matches!(result.end, TurnEnd::Failed { .. }));
+    assert_eq!(keeper.refused_images, 2);
+    // Without images there is nothing to take out.
+    let models = Models::new(candidate("first", "a", vec![refused()]), []);
+    let (result, _) = run(&models, &mut keeper);
+    assert!(matches!(result.end, TurnEnd::Failed { .. }));
+    assert_eq!(keeper.refused_images, 2);
 }
 
 #[test]

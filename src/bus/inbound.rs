@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::chat::{Command, Route, SessionId};
+use crate::chat::{Attachment, Command, Route, SessionId};
 
 /// A connected client of this process; never reused while the process runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -65,8 +65,10 @@ pub enum InboundBody {
         session: Option<SessionId>,
         /// A label of the sender, never authority.
         sender: Option<String>,
-        /// What was typed.
+        /// What was typed; blank only if files came with it.
         text: String,
+        /// Files that came with it; images, unless the sender errs.
+        files: Vec<Attachment>,
     },
     /// Deletes a dialog's messages.
     Clear {

@@ -1,5 +1,7 @@
 //! Messages as the model and the database see them. Pure data; no thread.
 
+use super::Image;
+
 /// Who said a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
@@ -31,6 +33,8 @@ pub struct ToolResult {
     pub content: String,
     /// Whether the call failed.
     pub is_error: bool,
+    /// What the call shows besides the text.
+    pub images: Vec<Image>,
 }
 
 /// A piece of a message.
@@ -43,6 +47,8 @@ pub enum Part {
     Context(String),
     /// A remark of PicoBot's own ("stopped", "the service failed"). Shown to people, never sent to a model.
     Note(String),
+    /// An image; only in user messages.
+    Image(Image),
     /// A tool call; only in assistant messages.
     ToolCall(ToolCall),
     /// A tool result; only in tool messages.
@@ -92,28 +98,70 @@ impl Message {
         }
     }
 
-    /// Joins the text parts, without context blocks.
+    /// Lists the images in order, those of tool results included.
+    pub fn images(&self) -> impl DoubleEndedIterator<Item = &Image> {
+        self.parts.iter().flat_map(|part| match part {
+            Part::Image(image) => std::slice::from_ref(image),
+            Part::ToolResult(result) => &result.images,
+            _ => &[],
+        })
+    }
+
+    /// Lists the images in order, those of tool results included.
+    pub fn images_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Image> {
+        self.parts.iter_mut().flat_map(|part| match part {
+            Part::Image(image) => std::slice::from_mut(image),
+            Part::ToolResult(result) => &mut result.images,
+            _ => &mut [],
+        })
+    }
+
+    /// Puts a text in the place of every image; that of a tool's image joins the result's text.
+    pub fn replace_images(&mut self, text: impl Fn(&Image) -> String) {
+        for part in &mut self.parts {
+            match part {
+                Part::Image(image) => *part = Part::Text(text(image)),
+                Part::ToolResult(result) => {
+                    for image in std::mem::take(&mut result.images) {
+                        result.content.push('\n');
+                        result.content.push_str(&text(&image));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Joins the text parts, without context blocks: pieces of an answer directly, texts of a person by blank lines.
     pub fn visible_text(&self) -> String {
+        let between = if self.role == Role::User { "\n\n" } else { "" };
         let mut out = String::new();
         for part in &self.parts {
             if let Part::Text(text) = part {
+                if !out.is_empty() {
+                    out.push_str(between);
+                }
                 out.push_str(text);
             }
         }
         out
     }
 
-    /// Returns what people see: the text, and each remark of PicoBot's own behind a blank line.
+    /// Returns what people see: the text, and behind a blank line each what stands for an image and each remark of
+    /// PicoBot's own.
     pub fn shown_text(&self) -> String {
         let mut out = self.visible_text();
         for part in &self.parts {
-            if let Part::Note(note) = part {
-                out.truncate(out.trim_end().len());
-                if !out.is_empty() {
-                    out.push_str("\n\n");
-                }
-                out.push_str(note);
+            let line = match part {
+                Part::Note(note) => note.clone(),
+                Part::Image(image) => image.note(),
+                _ => continue,
+            };
+            out.truncate(out.trim_end().len());
+            if !out.is_empty() {
+                out.push_str("\n\n");
             }
+            out.push_str(&line);
         }
         out
     }

@@ -152,6 +152,7 @@ mod tests {
             session: &"a:b:c".parse::<SessionId>().unwrap(),
             cancel: &CancelToken::new(),
             output: &|_| {},
+            images: None,
         };
         let (tool, arguments) = registry.check(name, arguments)?;
         tool.run(&arguments, &ctx)

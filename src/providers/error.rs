@@ -22,6 +22,9 @@ pub enum ProviderError {
     /// The request is longer than the model's context.
     #[error("context too long: {0}")]
     ContextTooLong(String),
+    /// The model takes no images, or not one of these.
+    #[error("image refused: {0}")]
+    ImageRefused(String),
     /// 5xx or "overloaded", after the retries.
     #[error("the service is overloaded or failing: {0}")]
     Overloaded(String),
@@ -58,6 +61,7 @@ impl ProviderError {
             Self::Auth(_) => "auth",
             Self::RateLimited { .. } => "rate_limited",
             Self::ContextTooLong(_) => "context_too_long",
+            Self::ImageRefused(_) => "image_refused",
             Self::Overloaded(_) => "overloaded",
             Self::BadRequest(_) => "bad_request",
             Self::NotFound(_) => "not_found",

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{Request, ToolSpec};
-use crate::chat::{Message, Part};
+use crate::chat::{Image, Message, Part};
 
 /// Tokens around each message.
 const PER_MESSAGE: f64 = 4.0;
@@ -151,6 +151,10 @@ fn is_line(run: &str) -> bool {
     run.len() > 3 && chars.all(|c| Some(c) == first)
 }
 
+fn image_tokens(image: &Image) -> f64 {
+    estimate_image(image.width, image.height).into()
+}
+
 /// Estimates the tokens of an image of this size in pixels, after the scaling that services do.
 pub fn estimate_image(width: u32, height: u32) -> u32 {
     let pixels = u64::from(width) * u64::from(height);
@@ -191,7 +195,11 @@ fn estimate_part(part: &Part) -> f64 {
         Part::ToolCall(call) => {
             PER_CALL + estimate_text(&call.name) + estimate_text(&call.arguments)
         }
-        Part::ToolResult(result) => PER_CALL + estimate_text(&result.content),
+        Part::ToolResult(result) => {
+            let images: f64 = result.images.iter().map(image_tokens).sum();
+            PER_CALL + estimate_text(&result.content) + images
+        }
+        Part::Image(image) => image_tokens(image),
     }
 }
 

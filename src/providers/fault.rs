@@ -21,6 +21,7 @@ const MAX_DETAIL_CHARS: usize = 300;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Class {
     Overflow,
+    Image,
     Quota,
     Rate,
     Overloaded,
@@ -91,6 +92,35 @@ const OVERFLOW: &[&[&str]] = &[
     &["input is too long"],
     &["too many tokens"],
     &["request too large for model"],
+];
+
+/// The same: an image is not taken, or none is. Only with statuses that can mean it.
+const IMAGE: &[&[&str]] = &[
+    &["image exceeds"],
+    &["image dimensions exceed"],
+    &["could not process image"],
+    &["unable to process", "image"],
+    &["invalid image"],
+    &["invalid_image"],
+    &["image_parse_error"],
+    &["unsupported image"],
+    &["valid image"],
+    &["image does not match"],
+    &["image cannot be empty"],
+    &["image format is illegal"],
+    &["image length and width"],
+    &["image_url is only supported"],
+    &["unknown variant", "image_url"],
+    &["invalid content type", "image_url"],
+    &["not support image"],
+    &["not supported", "image input"],
+    &["not enabled", "image input"],
+    &["support image input"],
+    &["required for image input"],
+    &["not a multimodal model"],
+    &["image(s) may be provided"],
+    &["图片", "错误"],
+    &["图片", "不支持"],
 ];
 
 /// Texts that rule an overflow out.
@@ -234,13 +264,18 @@ impl Fault {
     }
 
     fn class_by_words(&self) -> Option<Class> {
+        let says_one_of = |table: &[&[&str]]| {
+            table
+                .iter()
+                .any(|row| row.iter().all(|part| self.says(part)))
+        };
+        let image_possible = matches!(self.status, 0 | 400 | 404 | 413 | 415 | 422 | 500 | 501);
+        if image_possible && says_one_of(IMAGE) {
+            return Some(Class::Image);
+        }
         let overflow_possible = matches!(self.status, 0 | 400 | 413 | 422 | 500)
             && !NOT_OVERFLOW.iter().any(|text| self.says(text));
-        if overflow_possible
-            && OVERFLOW
-                .iter()
-                .any(|parts| parts.iter().all(|part| self.says(part)))
-        {
+        if overflow_possible && says_one_of(OVERFLOW) {
             return Some(Class::Overflow);
         }
         if QUOTA.iter().any(|text| self.says(text)) {
@@ -281,7 +316,7 @@ impl Fault {
             0 | 400 | 403 | 413 | 422 | 429 | 500 => by_words
                 .or_else(by_code)
                 .filter(|class| self.fits_status(*class)),
-            _ => by_words.filter(|class| *class == Class::Quota),
+            _ => by_words.filter(|class| matches!(class, Class::Quota | Class::Image)),
         }
         .or_else(|| self.class_by_status())
         .unwrap_or(Class::Overloaded)
@@ -297,6 +332,7 @@ impl Fault {
         let detail = self.detail(secrets);
         let (error, passing) = match self.class() {
             Class::Overflow => (ProviderError::ContextTooLong(detail), false),
+            Class::Image => (ProviderError::ImageRefused(detail), false),
             Class::Quota | Class::Auth => (ProviderError::Auth(detail), false),
             Class::NotFound => (ProviderError::NotFound(detail), false),
             Class::Bad => (ProviderError::BadRequest(detail), false),

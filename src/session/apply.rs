@@ -12,7 +12,7 @@ use super::commands;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
 use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
-use crate::chat::{Command, Input, Route, SessionId, classify};
+use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
 use crate::observability::{Part, crash_point};
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
@@ -34,6 +34,20 @@ pub(super) enum Effect {
     /// A repeat of an input that had not ended.
     Join(DialogKey, SessionId, Waiting),
     Ask(Query),
+}
+
+/// What an input says.
+struct Said<'a> {
+    sender: Option<&'a str>,
+    text: &'a str,
+    files: &'a [Attachment],
+}
+
+impl Said<'_> {
+    /// The text as people see it.
+    fn shown(&self) -> String {
+        shown_input(self.text, self.files.iter().map(|file| file.name.as_str()))
+    }
 }
 
 /// One message's view of the transaction.
@@ -188,12 +202,18 @@ impl Apply<'_, '_> {
                 session,
                 sender,
                 text,
+                files,
             } => {
                 let Some(row) = self.target(caller, route.as_ref(), session.as_ref())? else {
                     self.not_found(caller);
                     return Ok(());
                 };
-                self.input(caller, &row, sender.as_deref(), text)
+                let said = Said {
+                    sender: sender.as_deref(),
+                    text,
+                    files,
+                };
+                self.input(caller, &row, &said)
             }
             InboundBody::Clear { session, route } => {
                 self.op(caller, route.as_ref(), session.as_ref(), DialogOp::Clear)
@@ -282,18 +302,17 @@ impl Apply<'_, '_> {
         &mut self,
         caller: &Caller,
         row: &DialogRow,
-        sender: Option<&str>,
-        text: &str,
+        said: &Said<'_>,
     ) -> Result<(), StorageError> {
         let source = row.session.channel.as_str();
         if let Some(id) = &caller.request_id
             && let Some(known) = self.tx.find_input(source, id)?
         {
-            return self.repeat(caller, row, known, text);
+            return self.repeat(caller, row, known, said);
         }
-        match classify(text).0 {
-            Input::Command(command) => self.command(caller, row, &command, text),
-            Input::Prompt => self.prompt(caller, row, sender, text),
+        match classify(said.text).0 {
+            Input::Command(command) => self.command(caller, row, &command, said),
+            Input::Prompt => self.prompt(caller, row, said),
         }
     }
 
@@ -303,9 +322,9 @@ impl Apply<'_, '_> {
         caller: &Caller,
         row: &DialogRow,
         known: InboxRow,
-        text: &str,
+        said: &Said<'_>,
     ) -> Result<(), StorageError> {
-        if known.fingerprint != fingerprint(text) {
+        if known.fingerprint != fingerprint(said.text, said.files) {
             let message = "This request_id was used for another message. Use a new one.".to_owned();
             let code = ErrorCode::BadRequest;
             self.push(
@@ -329,7 +348,7 @@ impl Apply<'_, '_> {
                 let waiting = Waiting {
                     input: known.id,
                     callers: vec![caller.clone()],
-                    preview: preview(text),
+                    preview: preview(&said.shown()),
                     resume: known.turn,
                 };
                 self.effects
@@ -344,8 +363,7 @@ impl Apply<'_, '_> {
         &mut self,
         caller: &Caller,
         row: &DialogRow,
-        sender: Option<&str>,
-        text: &str,
+        said: &Said<'_>,
     ) -> Result<(), StorageError> {
         if self.n_waiting(row.key) >= MAX_WAITING {
             self.push(
@@ -364,15 +382,17 @@ impl Apply<'_, '_> {
             source: row.session.channel.as_str(),
             external_id: caller.request_id.as_deref(),
             dialog: Some(row.key),
-            sender,
-            content: text,
+            sender: said.sender,
+            content: said.text,
+            files: said.files,
             received_at: self.now,
         })?;
+        let shown = said.shown();
         if row.archived {
             self.tx.unarchive_dialog(row.key)?;
         }
         if row.title.is_empty() {
-            let first_line = text.trim().lines().next().unwrap_or_default();
+            let first_line = shown.trim().lines().next().unwrap_or_default();
             self.tx
                 .title_if_unnamed(row.key, &cut(first_line, AUTO_TITLE_CHARS))?;
         }
@@ -383,7 +403,7 @@ impl Apply<'_, '_> {
             Work::Input(Waiting {
                 input,
                 callers: vec![caller.clone()],
-                preview: preview(text),
+                preview: preview(&shown),
                 resume: None,
             }),
         ));
@@ -417,7 +437,7 @@ impl Apply<'_, '_> {
         caller: &Caller,
         row: &DialogRow,
         command: &Command,
-        text: &str,
+        said: &Said<'_>,
     ) -> Result<(), StorageError> {
         let (session, content) = commands::run(self, caller, row, command)?;
         if let Some(id) = &caller.request_id {
@@ -426,7 +446,8 @@ impl Apply<'_, '_> {
                 external_id: Some(id),
                 dialog: None,
                 sender: None,
-                content: text,
+                content: said.text,
+                files: said.files,
                 received_at: self.now,
             })?;
             let reply = command_reply(&command.name, &content);
@@ -548,6 +569,18 @@ pub(super) fn store_op(tx: &Tx<'_>, key: DialogKey, op: DialogOp) -> Result<Body
 
 fn cut(text: &str, max_chars: usize) -> String {
     text.chars().take(max_chars).collect()
+}
+
+/// Returns an input's text with a line for each file behind it.
+pub(super) fn shown_input<'a>(text: &str, files: impl IntoIterator<Item = &'a str>) -> String {
+    let mut shown = text.to_owned();
+    for name in files {
+        if !shown.is_empty() {
+            shown.push_str("\n\n");
+        }
+        shown.push_str(&format!("[image: {name}]"));
+    }
+    shown
 }
 
 /// Returns the beginning of a text on one line.

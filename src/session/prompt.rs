@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 
 use super::Deps;
 use crate::agent::{ContextFacts, context_block, system_prompt};
-use crate::chat::{Message, Part, Role, SessionId};
+use crate::chat::{Attachment, Message, Part, Role, SessionId};
+use crate::media;
 use crate::storage::{InboxRow, Prompt};
 use crate::tools::Workspace;
 
@@ -61,8 +62,14 @@ const MAX_INSTRUCTION_BYTES: u64 = 256 * 1024;
 const TOOLS_CHANGED: &str =
     "The set of tools has changed since this dialog began; use only those listed now.";
 
-/// Makes the user's message: the context block, then what was said.
-pub(super) fn user_message(input: &InboxRow, session: &SessionId, remark: Option<&str>) -> Message {
+/// Makes the user's message: the context block, then the images, then what was said. A file that gives no image is
+/// named with the reason. Blocks while images are decoded.
+pub(super) fn user_message(
+    input: &InboxRow,
+    files: &[Attachment],
+    session: &SessionId,
+    remark: Option<&str>,
+) -> Message {
     let now = local_time(input.received_at);
     let context = context_block(&ContextFacts {
         now: &now,
@@ -70,10 +77,23 @@ pub(super) fn user_message(input: &InboxRow, session: &SessionId, remark: Option
         sender: input.sender.as_deref(),
         remark,
     });
+    let mut parts = vec![Part::Context(context)];
+    parts.extend(files.iter().map(image_part));
+    // Services refuse blank texts; beside images a text may be missing.
+    if files.is_empty() || !input.content.trim().is_empty() {
+        parts.push(Part::Text(input.content.clone()));
+    }
     Message {
         role: Role::User,
-        parts: vec![Part::Context(context), Part::Text(input.content.clone())],
+        parts,
         native: None,
+    }
+}
+
+fn image_part(file: &Attachment) -> Part {
+    match media::prepare(&file.data, &file.name) {
+        Ok(image) => Part::Image(image),
+        Err(error) => Part::Text(format!("[image: {} — not shown: {error}]", file.name)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+use super::apply::shown_input;
 use super::wording;
 use crate::bus::{Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound, Sink};
 use crate::chat::{Role, Route, SessionId};
@@ -98,16 +99,18 @@ fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
             if bytes > SHOWN_BYTES {
                 break;
             }
-            bytes += input.content.len();
             let state = match input.turn {
                 // Its message is in the history already.
                 Some(turn) if stored.iter().any(|row| row.turn == turn) => continue,
                 Some(_) => ItemState::Running,
                 None => ItemState::Queued,
             };
+            let files = tx.attachment_names(input.id)?;
+            let content = shown_input(&input.content, files.iter().map(String::as_str));
+            bytes += content.len();
             messages.push(HistoryItem {
                 role: Role::User,
-                content: input.content,
+                content,
                 created_at: input.received_at,
                 state,
             });

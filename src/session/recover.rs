@@ -2,7 +2,7 @@
 
 use super::active::{Waiting, Work};
 use super::actor::Actor;
-use super::apply::preview;
+use super::apply::{preview, shown_input};
 use crate::observability::Part;
 use crate::storage::DialogRow;
 
@@ -15,10 +15,12 @@ impl Actor {
             for input in tx.open_inputs()? {
                 let Some(dialog) = input.dialog else { continue };
                 if let Some(row) = tx.dialog(dialog)? {
+                    let files = tx.attachment_names(input.id)?;
+                    let shown = shown_input(&input.content, files.iter().map(String::as_str));
                     let waiting = Waiting {
                         input: input.id,
                         callers: Vec::new(),
-                        preview: preview(&input.content),
+                        preview: preview(&shown),
                         resume: input.turn,
                     };
                     found.push((row, waiting));

@@ -362,6 +362,7 @@ fn input(chat: Option<&str>, text: &str) -> InboundBody {
         session: None,
         sender: None,
         text: text.to_owned(),
+        files: Vec::new(),
     }
 }
 
@@ -666,6 +667,7 @@ fn crashed(db: &Db, attempts: u32, overtaken: bool) {
             dialog: Some(row.key),
             sender: None,
             content: "count twice",
+            files: &[],
             received_at: now,
         })?;
         let turn = tx.begin_turn(row.key, now)?;
@@ -746,6 +748,7 @@ fn a_damaged_history_is_mended_in_the_database() {
                     call_id: "orphan".into(),
                     content: "x".into(),
                     is_error: false,
+                    images: Vec::new(),
                 }]),
                 Message::text(Role::Assistant, "after"),
             ];
@@ -797,6 +800,7 @@ fn a_repeat_of_what_nobody_works_on_is_taken_up() {
                 dialog: Some(row.key),
                 sender: None,
                 content: "hello?",
+                files: &[],
                 received_at: now,
             })
         })

@@ -30,6 +30,10 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
             ErrorCode::Provider,
             "This dialog has grown too long for the model. Start a new one with /new.".to_owned(),
         ),
+        ProviderError::ImageRefused(detail) => (
+            ErrorCode::Provider,
+            format!("The model service {name} refused an image: {detail}"),
+        ),
         ProviderError::Overloaded(detail) => (
             ErrorCode::Provider,
             format!(

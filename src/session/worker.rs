@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::active::TurnControl;
+use super::apply::shown_input;
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, prompt, wording};
 use crate::agent::{
@@ -19,7 +20,8 @@ use crate::agent::{
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
-    CallRecord, Message, Part, Role, SessionId, StopReason, ToolCall, ToolResult, Usage,
+    Attachment, CallRecord, Image, Message, Part, Role, SessionId, StopReason, ToolCall,
+    ToolResult, Usage,
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::storage::{
@@ -98,6 +100,7 @@ struct Loaded {
     turn: TurnId,
     attempts: u32,
     input: InboxRow,
+    files: Vec<Attachment>,
     prompt: Option<Prompt>,
     history: Vec<StoredMessage>,
 }
@@ -118,6 +121,7 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
         turn,
         attempts,
         input,
+        files: tx.attachments(job.input)?,
         prompt: tx.prompt(job.dialog)?,
         history: tx.history(job.dialog)?,
     })
@@ -179,8 +183,10 @@ impl<'a> Turn<'a> {
     fn give_up(self, own: bool, why: &str) {
         let mut rest = Step::default();
         if !own {
-            rest.messages
-                .push(Message::text(Role::User, self.loaded.input.content.clone()));
+            let loaded = &self.loaded;
+            let files = loaded.files.iter().map(|file| file.name.as_str());
+            let text = shown_input(&loaded.input.content, files);
+            rest.messages.push(Message::text(Role::User, text));
         }
         let end = Ended::failed(ErrorCode::Internal, why.to_owned());
         self.finish(end, rest, Usage::default(), String::new());
@@ -205,6 +211,7 @@ impl<'a> Turn<'a> {
         if !own {
             let message = prompt::user_message(
                 &self.loaded.input,
+                &self.loaded.files,
                 &self.job.session,
                 prompt.remark.as_deref(),
             );
@@ -319,6 +326,7 @@ impl<'a> Turn<'a> {
                 call_id: call.id,
                 content: INTERRUPTED.to_owned(),
                 is_error: true,
+                images: Vec::new(),
             }
         }))))
     }
@@ -432,9 +440,11 @@ pub(super) fn end_messages(
 ) -> Result<(), StorageError> {
     let mut messages = Vec::new();
     if !tx.has_messages(turn)?
-        && let Some(input) = tx.input(input)?
+        && let Some(row) = tx.input(input)?
     {
-        messages.push(Message::text(Role::User, input.content));
+        let files = tx.attachment_names(input)?;
+        let text = shown_input(&row.content, files.iter().map(String::as_str));
+        messages.push(Message::text(Role::User, text));
     }
     messages.push(Message {
         role: Role::Assistant,
@@ -521,6 +531,34 @@ struct StepJournal<'a> {
     prompt: Option<Prompt>,
 }
 
+impl StepJournal<'_> {
+    /// Commits something about the turn, unless it was ended from outside.
+    fn write(
+        &self,
+        store: impl FnOnce(&Tx<'_>) -> Result<(), StorageError>,
+    ) -> Result<(), JournalError> {
+        let stored = self.deps.db.write(|tx| {
+            let runs = tx.turn_runs(self.turn)?;
+            if runs {
+                store(tx)?;
+            }
+            Ok(runs)
+        });
+        match stored {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(JournalError),
+            Err(error) => {
+                log::error!(
+                    "a step of turn {} could not be stored: {error}",
+                    self.turn.0
+                );
+                self.deps.health.degraded(HealthPart::Storage);
+                Err(JournalError)
+            }
+        }
+    }
+}
+
 impl Journal for StepJournal<'_> {
     fn may_ask(&mut self) -> Result<(), String> {
         let budget = self.deps.budget.as_ref();
@@ -536,32 +574,20 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         crash_point("step-begun");
-        let stored = self.deps.db.write(|tx| {
-            if !tx.turn_runs(self.turn)? {
-                return Ok(false);
-            }
+        let stored = self.write(|tx| {
             if let Some(prompt) = &self.prompt {
                 tx.set_prompt(self.job.dialog, prompt)?;
             }
-            store_step(tx, self.job.dialog, self.turn, &step, SystemTime::now())?;
-            Ok(true)
+            store_step(tx, self.job.dialog, self.turn, &step, SystemTime::now())
         });
         crash_point("step-stored");
-        match stored {
-            Ok(true) => {
-                self.prompt = None;
-                Ok(())
-            }
-            Ok(false) => Err(JournalError),
-            Err(error) => {
-                log::error!(
-                    "a step of turn {} could not be stored: {error}",
-                    self.turn.0
-                );
-                self.deps.health.degraded(HealthPart::Storage);
-                Err(JournalError)
-            }
-        }
+        stored?;
+        self.prompt = None;
+        Ok(())
+    }
+
+    fn refuse_images(&mut self) -> Result<(), JournalError> {
+        self.write(|tx| tx.replace_images(self.job.dialog, Image::refused_note))
     }
 }
 

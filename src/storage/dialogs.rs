@@ -212,7 +212,7 @@ impl Tx<'_> {
         self.sql
             .prepare_cached("DELETE FROM dialogs WHERE id = ?1")?
             .execute([dialog.0])?;
-        Ok(())
+        self.sweep_media()
     }
 
     /// Deletes a dialog's messages and the prompt it was begun with. Inputs that wait are newer than the wish to clear:
@@ -227,7 +227,7 @@ impl Tx<'_> {
                 "UPDATE dialogs SET n_messages = 0, prompt = NULL, updated_at = ?2 WHERE id = ?1",
             )?
             .execute(params![dialog.0, to_millis(now)])?;
-        Ok(())
+        self.sweep_media()
     }
 
     /// Counts new visible messages of a dialog and notes the time.

@@ -10,6 +10,7 @@ use super::dialogs::DialogKey;
 use super::error::StorageError;
 use super::turns::TurnId;
 use super::{from_millis, to_millis};
+use crate::chat::Attachment;
 
 /// An input's row number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -28,6 +29,8 @@ pub struct NewInput<'a> {
     pub sender: Option<&'a str>,
     /// The text.
     pub content: &'a str,
+    /// Files that came with it.
+    pub files: &'a [Attachment],
     /// When it was received.
     pub received_at: SystemTime,
 }
@@ -113,9 +116,14 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
     })
 }
 
-/// Returns a short digest of a text.
-pub fn fingerprint(text: &str) -> String {
-    let digest = Sha256::digest(text);
+/// Returns a short digest of an input.
+pub fn fingerprint(text: &str, files: &[Attachment]) -> String {
+    let mut hasher = Sha256::new_with_prefix(text);
+    for file in files {
+        hasher.update(file.data.len().to_le_bytes());
+        hasher.update(&file.data);
+    }
+    let digest = hasher.finalize();
     digest[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -137,10 +145,12 @@ impl Tx<'_> {
                 input.dialog.map(|dialog| dialog.0),
                 input.sender,
                 input.content,
-                fingerprint(input.content),
+                fingerprint(input.content, input.files),
                 to_millis(input.received_at)
             ])?;
-        Ok(InboxId(self.sql.last_insert_rowid()))
+        let id = InboxId(self.sql.last_insert_rowid());
+        self.keep_attachments(id, input.files)?;
+        Ok(id)
     }
 
     /// Finds an input by the sender's own id.
@@ -194,7 +204,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an input with its answer. The text of one that had a turn is dropped: the turn's messages hold it. The
+    /// Ends an input with its answer; its files go. The text of one that had a turn is dropped: the turn's messages hold it. The
     /// answer is kept only where a repeat could ask for it.
     pub fn close_input(
         &self,
@@ -216,7 +226,7 @@ impl Tx<'_> {
                 reply.code,
                 reply.text
             ])?;
-        Ok(())
+        self.drop_attachments(id)
     }
 
     /// Empties a dialog's ended inputs; the ids stay.
@@ -238,6 +248,6 @@ impl Tx<'_> {
                  WHERE dialog = ?1 AND outcome IS NULL",
             )?
             .execute([dialog.0])?;
-        Ok(())
+        self.drop_attachments_of(dialog)
     }
 }

@@ -10,7 +10,7 @@ use super::error::StorageError;
 use super::parts::{from_json, role_from, role_word, to_json};
 use super::turns::TurnId;
 use super::{from_millis, to_millis};
-use crate::chat::{Message, Native, Part, Role};
+use crate::chat::{Image, Message, Native, Part, Role};
 
 /// A message with its place in the database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,7 +54,7 @@ fn counts(message: &Message) -> bool {
         && message
             .parts
             .iter()
-            .any(|part| matches!(part, Part::Text(_) | Part::Note(_)))
+            .any(|part| matches!(part, Part::Text(_) | Part::Note(_) | Part::Image(_)))
 }
 
 impl Tx<'_> {
@@ -97,7 +97,7 @@ impl Tx<'_> {
                 native.map(|native| &native.data),
                 to_millis(at)
             ])?;
-        Ok(())
+        self.keep_images(self.sql.last_insert_rowid(), message)
     }
 
     /// Tells whether a turn has stored anything.
@@ -108,13 +108,39 @@ impl Tx<'_> {
             .query_row([turn.0], |row| row.get(0))?)
     }
 
-    /// Returns a dialog's whole history, oldest first.
+    /// Returns a dialog's whole history, oldest first. Only its newest images come with their bytes, as many as go
+    /// into one request.
     pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 ORDER BY id"
         ))?;
         let rows = statement.query_map([dialog.0], from_row)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut history = rows.collect::<Result<Vec<_>, _>>()?;
+        self.load_images(&mut history)?;
+        Ok(history)
+    }
+
+    /// Puts a text in the place of every image of a dialog, for good.
+    pub fn replace_images(
+        &self,
+        dialog: DialogKey,
+        text: impl Fn(&Image) -> String,
+    ) -> Result<(), StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages
+             WHERE dialog = ?1 AND id IN (SELECT message FROM message_media)"
+        ))?;
+        let rows = statement.query_map([dialog.0], from_row)?;
+        for mut stored in rows.collect::<Result<Vec<_>, _>>()? {
+            stored.message.replace_images(&text);
+            self.sql
+                .prepare_cached("UPDATE messages SET parts = ?2 WHERE id = ?1")?
+                .execute(params![stored.id, to_json(&stored.message.parts)])?;
+            self.sql
+                .prepare_cached("DELETE FROM message_media WHERE message = ?1")?
+                .execute([stored.id])?;
+        }
+        self.sweep_media()
     }
 
     /// Returns the newest messages of a dialog that people see, oldest first, and whether older ones exist: at most

@@ -10,6 +10,7 @@ mod dialogs;
 mod error;
 mod inbox;
 mod lock;
+mod media;
 mod messages;
 mod outbox;
 mod parts;

@@ -1,10 +1,11 @@
 //! Message parts as JSON text in the `messages` table: the one place that knows that form.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{Part, Role, ToolCall, ToolResult};
+use crate::chat::{Image, MediaType, Part, Role, ToolCall, ToolResult};
 
 /// The stored form of a part. Names are short because they stand in every row.
 #[derive(Serialize, Deserialize)]
@@ -37,7 +38,50 @@ enum PartJson<'a> {
         content: Cow<'a, str>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         error: bool,
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        images: Vec<ImageJson<'a>>,
     },
+    Image(#[serde(borrow)] ImageJson<'a>),
+}
+
+/// The stored form of an image; its bytes are in the `media` table.
+#[derive(Serialize, Deserialize)]
+struct ImageJson<'a> {
+    /// The digest.
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    media_type: Cow<'a, str>,
+    w: u32,
+    h: u32,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+impl<'a> From<&'a Image> for ImageJson<'a> {
+    fn from(image: &'a Image) -> Self {
+        Self {
+            id: (&image.digest).into(),
+            media_type: image.media_type.as_str().into(),
+            w: image.width,
+            h: image.height,
+            name: (&image.name).into(),
+        }
+    }
+}
+
+impl From<ImageJson<'_>> for Image {
+    /// The bytes are filled in by whoever needs them.
+    fn from(row: ImageJson<'_>) -> Self {
+        Self {
+            digest: row.id.into_owned(),
+            media_type: MediaType::from_word(&row.media_type).unwrap_or(MediaType::Png),
+            width: row.w,
+            height: row.h,
+            name: row.name.into_owned(),
+            data: Arc::default(),
+        }
+    }
 }
 
 /// Writes parts as JSON text.
@@ -57,7 +101,9 @@ pub(super) fn to_json(parts: &[Part]) -> String {
                 id: (&result.call_id).into(),
                 content: (&result.content).into(),
                 error: result.is_error,
+                images: result.images.iter().map(ImageJson::from).collect(),
             },
+            Part::Image(image) => PartJson::Image(image.into()),
         })
         .collect();
     serde_json::to_string(&rows).expect("parts hold only text and flags")
@@ -82,11 +128,18 @@ pub(super) fn from_json(text: &str) -> Vec<Part> {
                 name: name.into_owned(),
                 arguments: args.into_owned(),
             }),
-            PartJson::Result { id, content, error } => Part::ToolResult(ToolResult {
+            PartJson::Result {
+                id,
+                content,
+                error,
+                images,
+            } => Part::ToolResult(ToolResult {
                 call_id: id.into_owned(),
                 content: content.into_owned(),
                 is_error: error,
+                images: images.into_iter().map(Image::from).collect(),
             }),
+            PartJson::Image(image) => Part::Image(image.into()),
         })
         .collect()
 }
@@ -114,8 +167,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn some_image() -> impl Strategy<Value = Image> {
+        (".{0,9}", any::<u32>(), any::<u32>(), ".{0,9}").prop_map(
+            |(digest, width, height, name)| Image {
+                digest,
+                media_type: MediaType::Webp,
+                width,
+                height,
+                name,
+                data: Arc::default(),
+            },
+        )
+    }
+
     fn part() -> impl Strategy<Value = Part> {
         prop_oneof![
+            some_image().prop_map(Part::Image),
             ".{0,40}".prop_map(Part::Text),
             ".{0,40}".prop_map(Part::Context),
             ".{0,40}".prop_map(Part::Note),
@@ -126,13 +193,20 @@ mod tests {
                     arguments
                 }
             )),
-            (".{0,9}", ".{0,40}", any::<bool>()).prop_map(|(call_id, content, is_error)| {
-                Part::ToolResult(ToolResult {
-                    call_id,
-                    content,
-                    is_error,
-                })
-            }),
+            (
+                ".{0,9}",
+                ".{0,40}",
+                any::<bool>(),
+                proptest::collection::vec(some_image(), 0..3)
+            )
+                .prop_map(|(call_id, content, is_error, images)| {
+                    Part::ToolResult(ToolResult {
+                        call_id,
+                        content,
+                        is_error,
+                        images,
+                    })
+                }),
         ]
     }
 
@@ -165,8 +239,17 @@ mod tests {
                 call_id: "c1".into(),
                 content: "a\nb".into(),
                 is_error: true,
+                images: Vec::new(),
+            }),
+            Part::Image(Image {
+                digest: "d".into(),
+                media_type: MediaType::Jpeg,
+                width: 8,
+                height: 6,
+                name: "图.jpg".into(),
+                data: Arc::new([1, 2]),
             }),
         ];
-        insta::assert_snapshot!(to_json(&parts), @r#"[{"t":"context","text":"now"},{"t":"text","text":"二"},{"t":"call","id":"c1","name":"bash","args":"{\"command\":\"ls\"}"},{"t":"result","id":"c1","content":"a\nb","error":true}]"#);
+        insta::assert_snapshot!(to_json(&parts), @r#"[{"t":"context","text":"now"},{"t":"text","text":"二"},{"t":"call","id":"c1","name":"bash","args":"{\"command\":\"ls\"}"},{"t":"result","id":"c1","content":"a\nb","error":true},{"t":"image","id":"d","type":"image/jpeg","w":8,"h":6,"name":"图.jpg"}]"#);
     }
 }

@@ -60,6 +60,21 @@ CREATE TABLE messages (
 CREATE INDEX messages_by_dialog ON messages (dialog, id);
 CREATE INDEX messages_by_turn ON messages (turn);
 
+CREATE TABLE media (
+    -- The images of messages, each stored once; those that no message holds are deleted with the messages.
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    data BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE message_media (
+    message INTEGER NOT NULL REFERENCES messages(id) ON DELETE CASCADE,
+    media INTEGER NOT NULL REFERENCES media(id),
+    PRIMARY KEY (message, media)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX message_media_by_media ON message_media (media);
+
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     source TEXT NOT NULL,
@@ -85,6 +100,15 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_open ON inbox (dialog, id) WHERE outcome IS NULL;
 CREATE INDEX inbox_by_dialog ON inbox (dialog);
 CREATE INDEX inbox_by_turn ON inbox (turn);
+
+CREATE TABLE attachments (
+    -- Files that came with an input, as received; deleted when the input has ended.
+    input INTEGER NOT NULL REFERENCES inbox(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (input, position)
+) STRICT;
 
 CREATE TABLE tool_calls (
     -- Calls that may change something are written before they run.

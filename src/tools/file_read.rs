@@ -1,9 +1,9 @@
-//! The `file_read` tool: a range of lines of a text file, or what is in a folder.
+//! The `file_read` tool: a range of lines of a text file, an image, or what is in a folder.
 //!
 //! Runs on the turn's thread. Text comes without line numbers: edits are made by text, numbers would cost tokens in
 //! every line and end up in edits. The first line of the result says which lines follow; the last where to go on.
 
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -15,6 +15,8 @@ use super::seen::SeenFiles;
 use super::words::{file_error, size_text};
 use super::workspace::{Folder, Found, WorkspaceFile};
 use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use crate::chat::Image;
+use crate::media;
 
 /// Most bytes of text shown by one call.
 const MAX_BYTES: usize = 256 * 1024;
@@ -49,7 +51,8 @@ pub(super) struct FileReadArgs {
 impl TypedTool for FileRead {
     type Args = FileReadArgs;
     const NAME: &'static str = "file_read";
-    const DESCRIPTION: &'static str = "Reads a text file, or lists a folder (path \".\").";
+    const DESCRIPTION: &'static str =
+        "Reads a text file or an image, or lists a folder (path \".\").";
 
     fn effects_of(&self, _: &FileReadArgs) -> Effects {
         Effects::ReadOnly
@@ -86,6 +89,12 @@ impl FileRead {
                 .read(&mut chunk)
                 .map_err(|error| file_error(&args.path, &error.into()))?;
             let bytes = &chunk[..read];
+            if first
+                && let Some(show) = ctx.images
+                && media::kind_of(bytes).is_some()
+            {
+                return show_image(file, &args.path, show);
+            }
             if first && let Some(kind) = binary_kind(bytes) {
                 return Err(ToolError::failed(format!(
                     "{name} is not text: {kind}, {}; file_read shows text only. Use bash if you need something out of it",
@@ -110,6 +119,25 @@ impl FileRead {
         }
         lines.text(&name, file.size(), total)
     }
+}
+
+/// Hands an image to the model; the text names the file, the image itself tells its size.
+fn show_image(
+    file: &WorkspaceFile,
+    path: &str,
+    show: &(dyn Fn(Image) + Sync),
+) -> Result<String, ToolError> {
+    let name = file.name();
+    (&mut file.file())
+        .rewind()
+        .map_err(|error| file_error(path, &error.into()))?;
+    let bytes = file
+        .read_all(media::MAX_FILE_BYTES)
+        .map_err(|error| file_error(path, &error))?;
+    let image = media::prepare(&bytes, &name)
+        .map_err(|error| ToolError::failed(format!("{name} cannot be shown: {error}")))?;
+    show(image);
+    Ok(format!("{name} · image, {}", size_text(file.size())))
 }
 
 /// Collects the wanted lines of a stream and counts the rest.

@@ -1,6 +1,6 @@
 //! What a turn can do: the `Tool` trait, the registry, and one file per tool.
 //!
-//! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text.
+//! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text and images.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
 mod bash;
@@ -25,7 +25,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::chat::SessionId;
+use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
 pub use bash::{Bash, BashSettings};
@@ -62,6 +62,8 @@ pub struct ToolCtx<'a> {
     pub cancel: &'a CancelToken,
     /// Takes live output for clients that watch.
     pub output: &'a (dyn Fn(&str) + Sync),
+    /// Takes images for the model to see beside the result; `None` if it sees none.
+    pub images: Option<&'a (dyn Fn(Image) + Sync)>,
 }
 
 /// Why a call gave no result.

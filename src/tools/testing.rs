@@ -1,12 +1,13 @@
 //! A workspace in a temporary folder and a way to run tools in it, for tests.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Registry, ToolCtx, ToolError, Workspace, WorkspaceOptions, builtin};
-use crate::chat::SessionId;
+use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
 /// A workspace folder `work` inside a temporary folder, so that there is an outside.
@@ -60,8 +61,28 @@ impl Bench {
             session: &self.session,
             cancel: &self.cancel,
             output: &|_| {},
+            images: None,
         };
         tool.run(&arguments, &ctx)
+    }
+
+    /// Runs a call for a model that sees images; returns its result and what it shows.
+    pub(super) fn call_showing(
+        &self,
+        name: &str,
+        arguments: &Value,
+    ) -> (Result<String, ToolError>, Vec<Image>) {
+        let shown = Mutex::new(Vec::new());
+        let tool = self.tools.get(name).unwrap();
+        let ctx = ToolCtx {
+            workspace: &self.workspace,
+            session: &self.session,
+            cancel: &self.cancel,
+            output: &|_| {},
+            images: Some(&|image| shown.lock().unwrap().push(image)),
+        };
+        let result = tool.run(arguments, &ctx);
+        (result, shown.into_inner().unwrap())
     }
 
     /// Runs a call that must work.

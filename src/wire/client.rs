@@ -2,7 +2,11 @@
 //!
 //! Writing is here (our own clients do it); reading what a stranger wrote, with its error texts, is in `parse`.
 
-use serde::Serialize;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
 
 /// One message from a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -29,7 +33,7 @@ impl ClientMessage {
 pub enum ClientBody {
     /// Text for the assistant, or a slash command.
     UserInput {
-        /// What was typed; never blank.
+        /// What was typed; blank only beside images.
         content: String,
         /// The channel, `cli_chat` unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +47,9 @@ pub enum ClientBody {
         /// An exact dialog; wins over channel and chat. Additive.
         #[serde(skip_serializing_if = "Option::is_none")]
         session_id: Option<String>,
+        /// Images that belong to the text, at most [`MAX_IMAGES`]. Additive.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        images: Vec<InputImage>,
     },
     /// Deletes a dialog's messages.
     ClearHistory {
@@ -105,6 +112,29 @@ pub enum ClientBody {
         /// The answer.
         decision: Decision,
     },
+}
+
+/// Most images of one input.
+pub const MAX_IMAGES: usize = 8;
+
+/// An image file that goes with an input.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct InputImage {
+    /// The file's name, at most 256 bytes; `image` if left out.
+    pub name: String,
+    /// The file's bytes, in base64 on the wire.
+    #[serde(serialize_with = "as_base64")]
+    pub data: Vec<u8>,
+}
+
+fn as_base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(data))
+}
+
+impl fmt::Debug for InputImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InputImage({:?} {} bytes)", self.name, self.data.len())
+    }
 }
 
 /// How a person answers an approval request.

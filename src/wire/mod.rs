@@ -13,7 +13,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientBody, ClientMessage, Decision};
+pub use client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
     CommandInfo, FrameError, Glance, HistoryEntry, ServerBody, ServerMessage, SessionInfo,

@@ -3,10 +3,15 @@
 //! The text is scanned once; only fields that the message's type has are decoded, and unknown ones cost nothing. Ids
 //! stay texts here: whether they name something is the channel's business.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{ClientBody, ClientMessage, Decision};
+use super::client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
 use super::nearest::nearest;
 
 /// How much of a client's own text an error repeats, in characters.
@@ -17,6 +22,12 @@ const MAX_LABEL_BYTES: usize = 256;
 const MAX_TITLE_CHARS: usize = 256;
 /// Longest `capabilities` list as JSON text; the known names together are a tenth of it.
 const MAX_CAPABILITIES_BYTES: usize = 4096;
+
+/// Base64 with or without the signs that fill it up.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Every known `type`, for suggestions.
 const TYPES: [&str; 12] = [
@@ -82,6 +93,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     session_id: Option<&'a RawValue>,
     #[serde(borrow)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow)]
     title: Option<&'a RawValue>,
     #[serde(borrow)]
     include_archived: Option<&'a RawValue>,
@@ -135,13 +148,7 @@ pub(super) fn is_object(text: &str) -> bool {
 fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
     let kind = required(fields.kind, "type")?;
     Ok(match kind.as_str() {
-        "user_input" => ClientBody::UserInput {
-            content: not_blank(required(fields.content, "content")?, "content")?,
-            channel: optional(fields.channel, "channel")?,
-            chat_id: optional(fields.chat_id, "chat_id")?,
-            sender_id: sender_id(fields)?,
-            session_id: optional(fields.session_id, "session_id")?,
-        },
+        "user_input" => user_input(fields)?,
         "clear_history" => ClientBody::ClearHistory {
             chat_id: optional(fields.chat_id, "chat_id")?,
             session_id: optional(fields.session_id, "session_id")?,
@@ -176,6 +183,73 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         },
         unknown => return Err(unknown_type(unknown)),
     })
+}
+
+fn user_input(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
+    let images = images(fields.images)?;
+    let content = if images.is_empty() {
+        not_blank(required(fields.content, "content")?, "content")?
+    } else {
+        optional(fields.content, "content")?.unwrap_or_default()
+    };
+    Ok(ClientBody::UserInput {
+        content,
+        channel: optional(fields.channel, "channel")?,
+        chat_id: optional(fields.chat_id, "chat_id")?,
+        sender_id: sender_id(fields)?,
+        session_id: optional(fields.session_id, "session_id")?,
+        images,
+    })
+}
+
+/// One entry of `images`.
+#[derive(Deserialize)]
+struct ImageFields<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+}
+
+fn images(raw: Option<&RawValue>) -> Result<Vec<InputImage>, Fault> {
+    let Some(raw) = raw else {
+        return Ok(Vec::new());
+    };
+    let entries: Vec<ImageFields<'_>> = serde_json::from_str(raw.get()).map_err(|_| {
+        let expected = "must be a list of objects with the strings `name` and `data`";
+        wrong("images", expected, raw)
+    })?;
+    if entries.len() > MAX_IMAGES {
+        return Err(Fault::bad(format!(
+            "The field `images` has {} entries; at most {MAX_IMAGES} can be sent at once.",
+            entries.len()
+        )));
+    }
+    entries.into_iter().map(image).collect()
+}
+
+fn image(entry: ImageFields<'_>) -> Result<InputImage, Fault> {
+    let name = entry.name.unwrap_or_default().into_owned();
+    if name.len() > MAX_LABEL_BYTES {
+        return Err(Fault::bad(format!(
+            "The field `images` has a name longer than {MAX_LABEL_BYTES} bytes."
+        )));
+    }
+    // Some writers break base64 into lines.
+    let has_breaks = entry.data.contains(|c: char| c.is_ascii_whitespace());
+    let text = if has_breaks {
+        entry.data.split_ascii_whitespace().collect()
+    } else {
+        entry.data
+    };
+    let data = BASE64.decode(&*text).ok().filter(|data| !data.is_empty());
+    match data {
+        Some(data) => Ok(InputImage { name, data }),
+        None => Err(Fault::bad(format!(
+            "The field `images` has an entry `{}` whose `data` is not base64 of a file.",
+            echo(&name)
+        ))),
+    }
 }
 
 fn unknown_type(kind: &str) -> Fault {

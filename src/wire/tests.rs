@@ -40,6 +40,7 @@ fn client_messages_of_the_old_part() {
         chat_id,
         sender_id,
         session_id,
+        images: Vec::new(),
     };
     assert_snapshot!(client(user_input(None, None, None, None)),
         @r#"{"type":"user_input","content":"你好 \"x\""}"#);
@@ -397,7 +398,80 @@ fn null_empty_and_unknown_fields_are_absent() {
             chat_id: None,
             sender_id: None,
             session_id: None,
+            images: Vec::new(),
         },
+    );
+}
+
+fn input_image(name: &str, data: &[u8]) -> InputImage {
+    InputImage {
+        name: name.to_owned(),
+        data: data.to_owned(),
+    }
+}
+
+#[test]
+fn images_are_read() {
+    let check = |content: &str, list: &str, expected: Vec<InputImage>| {
+        let text = format!(r#"{{"type":"user_input",{content}"images":{list}}}"#);
+        match ClientMessage::parse(&text).unwrap().body {
+            ClientBody::UserInput { images, .. } => assert_eq!(images, expected, "{text}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let words = r#""content":"x","#;
+    check(words, "null", vec![]);
+    check(words, "[]", vec![]);
+    check(
+        "",
+        r#"[{"name":"图.png","data":"AQID"}]"#,
+        vec![input_image("图.png", &[1, 2, 3])],
+    );
+    check(
+        r#""content":" ","#,
+        r#"[{"data":"AQ=="},{"data":"A\nQ\r\n==","name":null},{"data":"AQ","x":1}]"#,
+        vec![input_image("", &[1]); 3],
+    );
+    assert_snapshot!(
+        client(ClientBody::UserInput {
+            content: "what is this?".into(),
+            channel: None,
+            chat_id: None,
+            sender_id: None,
+            session_id: None,
+            images: vec![input_image("图.png", &[1, 2, 3, 4])],
+        }),
+        @r#"{"type":"user_input","content":"what is this?","images":[{"name":"图.png","data":"AQIDBA=="}]}"#
+    );
+}
+
+#[test]
+fn wrong_images_are_told() {
+    let check = |list: &str, expected: &str| {
+        let text = format!(r#"{{"type":"user_input","content":"x","images":{list}}}"#);
+        assert_eq!(fault(&text).message, expected, "{text}");
+    };
+    let shape =
+        "The field `images` must be a list of objects with the strings `name` and `data`, not";
+    check("7", &format!("{shape} `7`."));
+    check(r#"["AQID"]"#, &format!(r#"{shape} `["AQID"]`."#));
+    check(
+        r#"[{"name":"a"}]"#,
+        &format!(r#"{shape} `[{{"name":"a"}}]`."#),
+    );
+    check(
+        &format!("[{}]", [r#"{"data":"AQ=="}"#; 9].join(",")),
+        "The field `images` has 9 entries; at most 8 can be sent at once.",
+    );
+    for data in ["", "A", "%%%%", "data:image/png;base64,AQID", "AQ_-"] {
+        check(
+            &format!(r#"[{{"name":"a.png","data":"{data}"}}]"#),
+            "The field `images` has an entry `a.png` whose `data` is not base64 of a file.",
+        );
+    }
+    check(
+        &format!(r#"[{{"name":"{}","data":"AQ=="}}]"#, "n".repeat(257)),
+        "The field `images` has a name longer than 256 bytes.",
     );
 }
 
@@ -503,19 +577,36 @@ prop_compose! {
     fn optional_text()(text in proptest::option::of(".{1,40}")) -> Option<String> { text }
 }
 
+fn any_images() -> impl Strategy<Value = Vec<InputImage>> {
+    let data = proptest::collection::vec(any::<u8>(), 1..9);
+    let one = (".{0,9}", data).prop_map(|(name, data)| InputImage { name, data });
+    proptest::collection::vec(one, 0..3)
+}
+
 fn any_client_body() -> impl Strategy<Value = ClientBody> {
     let text = "\\PC{0,20}[a-z你][^\\x00]{0,40}";
     let optional = optional_text;
     prop_oneof![
-        (text, optional(), optional(), optional(), optional()).prop_map(
-            |(content, channel, chat_id, sender_id, session_id)| ClientBody::UserInput {
-                content,
-                channel,
-                chat_id,
-                sender_id,
-                session_id
-            }
-        ),
+        (
+            text,
+            optional(),
+            optional(),
+            optional(),
+            optional(),
+            any_images()
+        )
+            .prop_map(
+                |(content, channel, chat_id, sender_id, session_id, images)| {
+                    ClientBody::UserInput {
+                        content,
+                        channel,
+                        chat_id,
+                        sender_id,
+                        session_id,
+                        images,
+                    }
+                }
+            ),
         (optional(), optional()).prop_map(|(chat_id, session_id)| ClientBody::ClearHistory {
             chat_id,
             session_id

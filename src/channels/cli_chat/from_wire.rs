@@ -6,7 +6,9 @@
 use std::str::FromStr;
 
 use crate::bus::{ErrorCode, InboundBody, Op};
-use crate::chat::{ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify};
+use crate::chat::{
+    Attachment, ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify,
+};
 use crate::wire::{ClientBody, FaultCode, ParseFault};
 
 use super::capabilities::Selection;
@@ -89,10 +91,27 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             chat_id,
             sender_id,
             session_id,
+            images,
         } => {
             let session = ids.session(session_id)?;
             let route = ids.route(channel, chat_id)?;
-            return Ok(input(content, route, session, sender_id));
+            if let (Input::Command(command), Lane::Control) = classify(&content) {
+                return Ok(Request::Control(Op::Command {
+                    route,
+                    session,
+                    command,
+                }));
+            }
+            let files = images.into_iter();
+            InboundBody::Input {
+                route,
+                session,
+                sender: sender_id,
+                text: content,
+                files: files
+                    .map(|image| Attachment::new(&image.name, image.data))
+                    .collect(),
+            }
         }
         ClientBody::Hello { capabilities } => {
             return Ok(Request::Hello(Selection::from_names(&capabilities)));
@@ -127,27 +146,6 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
         ClientBody::Ping => InboundBody::Ping,
     };
     Ok(Request::Inbound(body))
-}
-
-fn input(
-    text: String,
-    route: Option<Route>,
-    session: Option<SessionId>,
-    sender: Option<String>,
-) -> Request {
-    if let (Input::Command(command), Lane::Control) = classify(&text) {
-        return Request::Control(Op::Command {
-            route,
-            session,
-            command,
-        });
-    }
-    Request::Inbound(InboundBody::Input {
-        route,
-        session,
-        sender,
-        text,
-    })
 }
 
 /// Reads the ids of one client.

@@ -8,7 +8,7 @@ use crossbeam_channel::bounded;
 use proptest::prelude::*;
 
 use crate::bus::{Body, DialogInfo, HistoryItem, ItemState, SessionInbox, session_queue};
-use crate::chat::{Command, Role, SessionId, StopReason, Usage};
+use crate::chat::{Attachment, Command, Role, SessionId, StopReason, Usage};
 
 const CLIENT: ClientId = ClientId(7);
 
@@ -73,6 +73,7 @@ fn user_input_finds_its_dialog() {
             session,
             sender: None,
             text: " hi ".into(),
+            files: Vec::new(),
         };
         assert_eq!(inbound(&text), expected, "{text}");
     };
@@ -96,6 +97,24 @@ fn user_input_finds_its_dialog() {
 }
 
 #[test]
+fn images_become_files_with_plain_names() {
+    let text = r#"{"type":"user_input","images":[{"name":"../x/图\n.png","data":"AQID"},{"data":"AA=="}]}"#;
+    assert_eq!(
+        inbound(text),
+        InboundBody::Input {
+            route: None,
+            session: None,
+            sender: None,
+            text: String::new(),
+            files: vec![
+                Attachment::new("图.png", vec![1, 2, 3]),
+                Attachment::new("image", vec![0]),
+            ],
+        }
+    );
+}
+
+#[test]
 fn each_request_becomes_its_bus_message() {
     let check = |text: &str, expected| assert_eq!(inbound(text), expected, "{text}");
     let d = || Some(session("cli_chat:local:d"));
@@ -106,6 +125,7 @@ fn each_request_becomes_its_bus_message() {
             session: None,
             sender: Some("ana".into()),
             text: "x".into(),
+            files: Vec::new(),
         },
     );
     check(

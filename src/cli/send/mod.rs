@@ -27,7 +27,7 @@ use crate::observability::LogFormat;
 pub(super) struct SendArgs {
     /// The message; @FILE reads it from a file, - from stdin. Piped stdin is attached to a given message
     prompt: Option<String>,
-    /// Attach a text file (may be given several times)
+    /// Attach a text file or an image (may be given several times)
     #[arg(short, long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Do not look at stdin

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGINT;
 
+use super::input::Prompt;
 use super::link::{Arrival, Link};
 use super::render::Output;
 use crate::cli::exit::{self, Failure};
@@ -15,7 +16,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What is wanted.
 pub(super) struct Ask {
-    pub(super) prompt: String,
+    pub(super) prompt: Prompt,
     pub(super) session: Option<String>,
     pub(super) new: Option<String>,
     pub(super) request_id: Option<String>,
@@ -38,11 +39,12 @@ pub(super) fn talk(link: &mut dyn Link, ask: &Ask, output: &mut Output) -> Resul
     talk.link.send(
         &ClientMessage {
             body: ClientBody::UserInput {
-                content: ask.prompt.clone(),
+                content: ask.prompt.text.clone(),
                 channel: None,
                 chat_id: None,
                 session_id: Some(session.clone()),
                 sender_id: None,
+                images: ask.prompt.images.clone(),
             },
             request_id: Some(request_id.clone()),
         }
@@ -146,6 +148,7 @@ impl Talk<'_> {
                 chat_id: None,
                 session_id: Some(session.to_owned()),
                 sender_id: None,
+                images: Vec::new(),
             })?;
         }
     }

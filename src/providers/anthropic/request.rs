@@ -11,7 +11,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde::Serialize;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -20,7 +22,7 @@ use super::super::history::{
 };
 use super::super::quirks::Quirks;
 use super::super::{Request, ToolSpec};
-use crate::chat::{Message, Part, Role, ToolCall, ToolResult};
+use crate::chat::{Image, Message, Part, Role, ToolCall, ToolResult};
 
 /// What a request is made of.
 pub(super) struct Ask<'a> {
@@ -100,12 +102,36 @@ enum What<'a> {
         name: Cow<'a, str>,
         input: &'a RawValue,
     },
+    Image {
+        source: Source<'a>,
+    },
     ToolResult {
         tool_use_id: Cow<'a, str>,
-        content: Cow<'a, str>,
+        content: ResultContent<'a>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
+}
+
+/// An image's bytes; the media type must be the true one.
+#[derive(Serialize)]
+struct Source<'a> {
+    r#type: &'static str,
+    media_type: &'static str,
+    #[serde(serialize_with = "base64_text")]
+    data: &'a [u8],
+}
+
+fn base64_text<S: Serializer>(data: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(data, &STANDARD))
+}
+
+/// A result is a plain text unless it shows something.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultContent<'a> {
+    Text(Cow<'a, str>),
+    Blocks(Vec<What<'a>>),
 }
 
 /// Ends a prefix that the service may keep.
@@ -131,6 +157,10 @@ impl<'a> Block<'a> {
         Self::made(What::Text { text })
     }
 
+    fn image(image: &'a Image) -> Self {
+        Self::made(What::image(image))
+    }
+
     fn is_result(&self) -> bool {
         matches!(
             self,
@@ -144,6 +174,18 @@ impl<'a> Block<'a> {
     fn mark(&mut self) {
         if let Self::Made(made) = self {
             made.cache_control = Some(CACHE_MARK);
+        }
+    }
+}
+
+impl<'a> What<'a> {
+    fn image(image: &'a Image) -> Self {
+        Self::Image {
+            source: Source {
+                r#type: "base64",
+                media_type: image.media_type.as_str(),
+                data: &image.data,
+            },
         }
     }
 }
@@ -308,12 +350,14 @@ fn or_no_text(blocks: Vec<Block<'_>>) -> Vec<Block<'_>> {
 }
 
 fn user_blocks(message: &Message) -> Vec<Block<'_>> {
-    let texts = message.parts.iter().filter_map(|part| match part {
-        Part::Text(text) | Part::Context(text) => Some(text.as_str()),
+    let blocks = message.parts.iter().filter_map(|part| match part {
+        Part::Text(text) | Part::Context(text) if !text.trim().is_empty() => {
+            Some(Block::text(text))
+        }
+        Part::Image(image) => Some(Block::image(image)),
         _ => None,
     });
-    let readable = texts.filter(|text| !text.trim().is_empty());
-    or_no_text(readable.map(Block::text).collect())
+    or_no_text(blocks.collect())
 }
 
 fn result_blocks<'a>(
@@ -322,17 +366,32 @@ fn result_blocks<'a>(
 ) -> Vec<Block<'a>> {
     let results = message.tool_results();
     match told {
-        Some(names) => results.map(|result| told_result(result, names)).collect(),
+        Some(names) => results
+            .flat_map(|result| {
+                let images = result.images.iter().map(Block::image);
+                std::iter::once(told_result(result, names)).chain(images)
+            })
+            .collect(),
         None => results
             .map(|result| {
                 Block::made(What::ToolResult {
                     tool_use_id: legal_id(&result.call_id),
-                    content: or_else(Cow::Borrowed(&result.content), NO_OUTPUT),
+                    content: result_content(result),
                     is_error: result.is_error,
                 })
             })
             .collect(),
     }
+}
+
+fn result_content(result: &ToolResult) -> ResultContent<'_> {
+    let text = or_else(Cow::Borrowed(&result.content), NO_OUTPUT);
+    // A failed call may only say something.
+    if result.images.is_empty() || result.is_error {
+        return ResultContent::Text(text);
+    }
+    let images = result.images.iter().map(What::image);
+    ResultContent::Blocks(std::iter::once(What::Text { text }).chain(images).collect())
 }
 
 fn told_result<'a>(result: &'a ToolResult, names: &HashMap<&str, &str>) -> Block<'a> {

@@ -378,6 +378,7 @@ fn request_chars(request: &Request<'_>) -> usize {
             Part::Text(text) | Part::Context(text) | Part::Note(text) => text.chars().count(),
             Part::ToolCall(call) => call.name.len() + call.arguments.chars().count(),
             Part::ToolResult(result) => result.content.chars().count(),
+            Part::Image(image) => image.note().len(),
         });
     request.system.chars().count() + tools.sum::<usize>() + parts.sum::<usize>()
 }

@@ -83,6 +83,7 @@ fn converse(text: &str, run: impl Fn(&ToolCall) -> (String, bool)) -> (Vec<Vec<T
                 call_id: call.id.clone(),
                 content,
                 is_error,
+                images: Vec::new(),
             }
         })));
         rounds.push(calls);
@@ -290,6 +291,7 @@ fn call_ids_stay_new_after_a_summary() {
         call_id: "demo_2_0".to_owned(),
         content: "2".to_owned(),
         is_error: false,
+        images: Vec::new(),
     };
     let messages = [user("1+1"), old, Message::results([result]), user("2+2")];
     let reply = ask(&messages, &ALL);
@@ -323,6 +325,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                 call_id,
                 content,
                 is_error,
+                images: Vec::new(),
             })
         }),
     ];

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Native, Role, ToolCall, ToolResult};
+use crate::chat::{MediaType, Native, Role, ToolCall, ToolResult};
 use crate::providers::ModelSpec;
 
 /// Texts of `tests/fixtures/tokens`; the counts come from the tokenizer named in `counts.json`.
@@ -151,10 +151,25 @@ fn a_request_is_the_sum_of_its_parts() {
         call_id: "ignored".to_owned(),
         content: "done".to_owned(),
         is_error: false,
+        images: Vec::new(),
     };
     let messages = [assistant, Message::results([result])];
     // 8 as above, then 4 + 1.44 + 8 + 1 + 1.1 and 4 + 8 + 1.
     assert_eq!(estimate_request(&request(&model, &[], &messages)), 37);
+    let picture = Image {
+        digest: "d".to_owned(),
+        media_type: MediaType::Png,
+        width: 750,
+        height: 100,
+        name: "a".to_owned(),
+        data: [1].into(),
+    };
+    let mut showing = messages.clone();
+    let Part::ToolResult(result) = &mut showing[1].parts[0] else {
+        unreachable!()
+    };
+    result.images = vec![picture.clone(), picture];
+    assert_eq!(estimate_request(&request(&model, &[], &showing)), 237);
     let tool = ToolSpec {
         name: "tool".to_owned(),
         description: "does".to_owned(),

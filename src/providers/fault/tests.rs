@@ -197,6 +197,79 @@ fn classes() {
 }
 
 #[test]
+fn refused_images() {
+    for (status, message) in [
+        (
+            400,
+            "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes",
+        ),
+        (400, "Could not process image"),
+        (
+            400,
+            "At least one of the image dimensions exceed max allowed size: 8000 pixels",
+        ),
+        (
+            400,
+            "messages.2.content.0.image.source.base64: Image does not match the provided media type image/png",
+        ),
+        (
+            400,
+            "You uploaded an unsupported image. Please make sure your image is below 20 MB in size",
+        ),
+        (400, "Invalid image data."),
+        (
+            400,
+            "The image data you provided does not represent a valid image.",
+        ),
+        (
+            400,
+            "Invalid content type. image_url is only supported by certain models.",
+        ),
+        (
+            400,
+            "Failed to deserialize the JSON body into the target type: messages[1]: unknown variant `image_url`, expected `text`",
+        ),
+        (400, "This model does not support image input"),
+        (400, "Image inputs are not supported by this model."),
+        (404, "No endpoints found that support image input"),
+        (400, "qwen3-32b is not a multimodal model"),
+        (400, "At most 0 image(s) may be provided in one request."),
+        (
+            500,
+            "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        ),
+        (500, "this model is missing data required for image input"),
+        (400, "Unable to process input image. Please retry or report"),
+        (
+            400,
+            "The image length and width do not meet the model restrictions.",
+        ),
+        (400, "图片输入格式/解析错误"),
+        (422, "unsupported image format"),
+        (0, "Could not process image"),
+    ] {
+        let body =
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error"}});
+        check(status, &body.to_string(), "image_refused", false);
+    }
+    let coded = r#"{"error":{"message":"no","code":"image_parse_error"}}"#;
+    check(400, coded, "image_refused", false);
+    for (status, message, class) in [
+        (401, "Could not process image", "auth"),
+        (429, "Invalid image", "rate_limited"),
+        (400, "the image generation tool is unknown", "bad_request"),
+        (
+            400,
+            "prompt is too long: 210000 tokens, images included",
+            "context_too_long",
+        ),
+    ] {
+        let body = serde_json::json!({"error": {"message": message}}).to_string();
+        assert_eq!(failure(status, &body).error.class().0, class, "{message}");
+    }
+}
+
+#[test]
 fn errors_inside_good_answers() {
     let rows: &[(&str, &str, bool)] = &[
         (

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,7 +16,7 @@ use serde_json::value::RawValue;
 use super::super::Request;
 use super::super::history::{NO_OUTPUT, NO_TEXT, is_object, legal_name, native_fits, or_else};
 use super::super::quirks::{Echo, Quirks, TokenField};
-use crate::chat::{Message, Part, Role, ToolCall};
+use crate::chat::{Image, Message, Part, Role, ToolCall};
 
 /// Writes the body of one request.
 pub(super) fn encode(
@@ -86,7 +88,10 @@ impl<'a> Body<'a> {
         }
         for message in self.request.messages {
             match message.role {
-                Role::User => lines.push(Line::text("user", user_text(message))),
+                Role::User => lines.push(Line {
+                    content: Some(user_content(message)),
+                    ..Line::empty("user")
+                }),
                 Role::Assistant => lines.push(self.assistant(message)),
                 Role::Tool => lines.extend(message.tool_results().map(|result| Line {
                     tool_call_id: Some(&result.call_id),
@@ -105,8 +110,8 @@ impl<'a> Body<'a> {
             .collect();
         let text = assistant_text(message);
         let content = match (text.trim().is_empty(), calls.is_empty()) {
-            (false, _) => Some(text),
-            (true, true) => Some(Cow::Borrowed(NO_TEXT)),
+            (false, _) => Some(Content::Text(text)),
+            (true, true) => Some(Content::Text(Cow::Borrowed(NO_TEXT))),
             // With calls the field is left out: some services refuse null here, others the empty text.
             (true, false) => None,
         };
@@ -167,7 +172,7 @@ struct StreamOptions {
 struct Line<'a> {
     role: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Cow<'a, str>>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,10 +200,38 @@ impl<'a> Line<'a> {
 
     fn text(role: &'static str, text: Cow<'a, str>) -> Self {
         Self {
-            content: Some(text),
+            content: Some(Content::Text(text)),
             ..Self::empty(role)
         }
     }
+}
+
+/// What a message says: parts only where there are images, because a plain text is understood everywhere.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<PartLine<'a>>),
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum PartLine<'a> {
+    Text { text: Cow<'a, str> },
+    ImageUrl { image_url: ImageUrl<'a> },
+}
+
+#[derive(serde::Serialize)]
+struct ImageUrl<'a> {
+    #[serde(serialize_with = "data_url")]
+    url: &'a Image,
+}
+
+/// Writes an image as a data URL, base64 without line breaks.
+fn data_url<S: Serializer>(image: &&Image, serializer: S) -> Result<S::Ok, S::Error> {
+    let base64 = Base64Display::new(&image.data, &STANDARD);
+    let media_type = image.media_type.as_str();
+    serializer.collect_str(&format_args!("data:{media_type};base64,{base64}"))
 }
 
 #[derive(serde::Serialize)]
@@ -260,16 +293,38 @@ impl<'a> From<&'a super::super::ToolSpec> for ToolLine<'a> {
     }
 }
 
-/// Joins what the person said and the context blocks by blank lines, in their order.
-fn user_text(message: &Message) -> Cow<'_, str> {
-    let texts = message.parts.iter().filter_map(|part| match part {
+/// Joins what the person said and the context blocks by blank lines, in their order; images stand between them.
+fn user_content(message: &Message) -> Content<'_> {
+    let mut parts: Vec<PartLine<'_>> = Vec::new();
+    for stretch in message
+        .parts
+        .split_inclusive(|part| matches!(part, Part::Image(_)))
+    {
+        let text = user_text(stretch);
+        if !text.is_empty() {
+            parts.push(PartLine::Text { text });
+        }
+        if let Some(Part::Image(image)) = stretch.last() {
+            let image_url = ImageUrl { url: image };
+            parts.push(PartLine::ImageUrl { image_url });
+        }
+    }
+    match parts.pop() {
+        None => Content::Text(Cow::Borrowed(NO_TEXT)),
+        Some(PartLine::Text { text }) if parts.is_empty() => Content::Text(text),
+        Some(last) => {
+            parts.push(last);
+            Content::Parts(parts)
+        }
+    }
+}
+
+fn user_text(parts: &[Part]) -> Cow<'_, str> {
+    let texts = parts.iter().filter_map(|part| match part {
         Part::Text(text) | Part::Context(text) => Some(text.as_str()),
         _ => None,
     });
-    or_else(
-        join(texts.filter(|text| !text.trim().is_empty()), "\n\n"),
-        NO_TEXT,
-    )
+    join(texts.filter(|text| !text.trim().is_empty()), "\n\n")
 }
 
 fn assistant_text(message: &Message) -> Cow<'_, str> {

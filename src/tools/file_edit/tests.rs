@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::find::plan;
+use crate::media::testing::png;
 use crate::tools::testing::Bench;
 use crate::tools::{Effects, Registry, ToolError, builtin};
 
@@ -303,6 +304,33 @@ fn long_files_and_lines_are_cut_with_the_way_to_go_on() {
         "{shown:.200}"
     );
     assert!(!shown.contains("not UTF-8"));
+}
+
+#[test]
+fn images_are_shown_to_models_that_see() {
+    let bench = Bench::new();
+    bench.put("图/a.txt", png(30, 20));
+    let (text, shown) = bench.call_showing("file_read", &json!({"path": "图/a.txt"}));
+    let text = text.unwrap();
+    assert!(text.starts_with("图/a.txt · image, "), "{text}");
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].note(), "[image: a.txt, 30x20]");
+    bench.put("cut.png", &png(30, 20)[..60]);
+    let (error, shown) = bench.call_showing("file_read", &json!({"path": "cut.png"}));
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cut.png cannot be shown: the image is broken or cut off"
+    );
+    assert!(shown.is_empty());
+    bench.put("plain.png", "only a name");
+    let (text, shown) = bench.call_showing("file_read", &json!({"path": "plain.png"}));
+    assert!(text.unwrap().contains("only a name") && shown.is_empty());
+    let blind = bench.err("file_read", json!({"path": "图/a.txt"}));
+    assert!(
+        blind.starts_with("图/a.txt is not text: a PNG image"),
+        "{blind}"
+    );
 }
 
 #[test]

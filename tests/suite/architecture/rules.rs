@@ -27,17 +27,20 @@ const WORDS: [&str; 6] = [
 ];
 
 /// What each module may import besides [`WORDS`].
-const ABOVE: [(&str, &[&str]); 16] = [
+const ABOVE: [(&str, &[&str]); 17] = [
     ("storage", &[]),
     ("providers", &[]),
     ("skills", &[]),
     ("bus", &[]),
     ("bridge", &[]),
     ("sandbox", &[]),
+    ("media", &[]),
     ("memory", &["storage"]),
     (
         "tools",
-        &["storage", "memory", "skills", "bus", "bridge", "sandbox"],
+        &[
+            "storage", "memory", "skills", "bus", "bridge", "sandbox", "media",
+        ],
     ),
     ("mcp", &["tools", "bridge", "sandbox"]),
     ("agent", &["providers", "tools"]),
@@ -51,6 +54,7 @@ const ABOVE: [(&str, &[&str]); 16] = [
             "skills",
             "tools",
             "mcp",
+            "media",
             "agent",
             "providers",
         ],
@@ -66,6 +70,7 @@ const ABOVE: [(&str, &[&str]); 16] = [
             "bus",
             "bridge",
             "sandbox",
+            "media",
             "memory",
             "tools",
             "mcp",
@@ -84,6 +89,7 @@ const ABOVE: [(&str, &[&str]); 16] = [
             "bus",
             "bridge",
             "sandbox",
+            "media",
             "memory",
             "tools",
             "mcp",
@@ -109,7 +115,8 @@ const LOWEST: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that only some places may name.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
+    ("image", &["media"]),
     ("rusqlite", &["storage"]),
     (
         "ureq",

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// Panics with the reason if a chat-completions body is not legal.
@@ -32,6 +34,7 @@ fn check(body: &Value) -> Result<(), String> {
     }
     for message in messages {
         check_content(message)?;
+        check_images(message)?;
     }
     check_pairs(messages)
 }
@@ -46,6 +49,24 @@ fn check_content(message: &Value) -> Result<(), String> {
     };
     if empty {
         return Err(format!("an empty message: {message}"));
+    }
+    Ok(())
+}
+
+/// Images are data URLs and stand in messages of the user only.
+fn check_images(message: &Value) -> Result<(), String> {
+    for part in message["content"].as_array().into_iter().flatten() {
+        let Some(image) = part.get("image_url") else {
+            continue;
+        };
+        let url = image["url"].as_str().unwrap_or_default();
+        let data = url.split_once(";base64,").map_or("", |(_, data)| data);
+        let is_data = url.starts_with("data:image/") && STANDARD.decode(data).is_ok();
+        if message["role"] != "user" || !is_data || data.is_empty() {
+            return Err(format!(
+                "an image that is wrong or in the wrong place: {message}"
+            ));
+        }
     }
     Ok(())
 }
@@ -128,7 +149,8 @@ fn blocks_of(message: &Value) -> Result<Vec<&Value>, String> {
         let legal = match block["type"].as_str().unwrap_or_default() {
             "text" => !blank("text"),
             "tool_use" => by_assistant && block["input"].is_object() && !blank("name"),
-            "tool_result" => !by_assistant && !blank("content"),
+            "tool_result" => !by_assistant && (!blank("content") || shows(block)),
+            "image" => !by_assistant && is_image(block),
             // Empty thinking is thinking that the service does not show.
             "thinking" => by_assistant && block["thinking"].is_string() && !blank("signature"),
             "redacted_thinking" => by_assistant && !blank("data"),
@@ -139,6 +161,30 @@ fn blocks_of(message: &Value) -> Result<Vec<&Value>, String> {
         }
     }
     Ok(blocks.iter().collect())
+}
+
+/// Whether an image holds base64 without any prefix.
+fn is_image(block: &Value) -> bool {
+    let source = &block["source"];
+    let data = source["data"].as_str().unwrap_or_default();
+    let kind = source["media_type"].as_str().unwrap_or_default();
+    let is_data = !data.is_empty() && STANDARD.decode(data).is_ok();
+    source["type"] == "base64" && kind.starts_with("image/") && is_data
+}
+
+/// Whether a result is a list of texts and images; one that says that the call failed may only hold texts.
+fn shows(result: &Value) -> bool {
+    let blocks = result["content"].as_array().map(Vec::as_slice);
+    let blocks = blocks.unwrap_or_default();
+    let failed = result["is_error"] == true;
+    let fits = |block: &Value| match block["type"].as_str() {
+        Some("text") => block["text"]
+            .as_str()
+            .is_some_and(|text| !text.trim().is_empty()),
+        Some("image") => !failed && is_image(block),
+        _ => false,
+    };
+    !blocks.is_empty() && blocks.iter().all(fits)
 }
 
 /// Each call has its result in the next message, results stand first, ids are legal and new.
@@ -216,6 +262,10 @@ mod tests {
         json!({"role": "tool", "tool_call_id": id, "content": "x"})
     }
 
+    fn image(url: &str) -> Value {
+        json!({"type": "image_url", "image_url": {"url": url}})
+    }
+
     #[test]
     fn legal_and_illegal_histories() {
         let user = json!({"role": "user", "content": "hi"});
@@ -245,6 +295,22 @@ mod tests {
                 false,
             ),
             (vec![json!({"role": "user", "content": " "})], false),
+            (
+                vec![json!({"role": "user", "content": [image("data:image/png;base64,AQ==")]})],
+                true,
+            ),
+            (
+                vec![json!({"role": "user", "content": [image("https://a/b.png")]})],
+                false,
+            ),
+            (
+                vec![
+                    user.clone(),
+                    asks(&[call("a", "{}")]),
+                    json!({"role": "tool", "tool_call_id": "a", "content": [image("data:image/png;base64,AQ==")]}),
+                ],
+                false,
+            ),
         ] {
             let body = json!({"messages": messages});
             assert_eq!(check(&body).is_ok(), legal, "{body}");
@@ -262,6 +328,13 @@ mod tests {
         let mark = |mut block: Value| {
             block["cache_control"] = json!({"type": "ephemeral"});
             block
+        };
+        let picture = |data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}});
+        let shown = |failed: bool| {
+            let mut result = result("a");
+            result["content"] = json!([text("x"), picture("AQ==")]);
+            result["is_error"] = json!(failed);
+            user(json!([result]))
         };
         let thought = json!({"type": "thinking", "thinking": "", "signature": "s"});
         let hi = user(json!([text("hi")]));
@@ -329,6 +402,23 @@ mod tests {
                 true,
             ),
             (vec![user(Value::Array(vec![mark(text("a")); 5]))], false),
+            (vec![user(json!([picture("AQ==")]))], true),
+            (
+                vec![user(json!([picture("data:image/png;base64,AQ==")]))],
+                false,
+            ),
+            (
+                vec![hi.clone(), assistant(json!([picture("AQ==")])), hi.clone()],
+                false,
+            ),
+            (
+                vec![hi.clone(), assistant(json!([call("a")])), shown(false)],
+                true,
+            ),
+            (
+                vec![hi.clone(), assistant(json!([call("a")])), shown(true)],
+                false,
+            ),
         ] {
             let body = json!({"max_tokens": 1, "tools": tools, "messages": messages});
             assert_eq!(check_messages(&body).is_ok(), legal, "{body}");

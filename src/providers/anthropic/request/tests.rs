@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::super::quirks::LearnedQuirks;
 use super::super::super::{ModelSpec, ToolSpec};
 use super::*;
-use crate::chat::Native;
+use crate::chat::{MediaType, Native};
 
 const NAME: &str = "scripted";
 
@@ -98,6 +98,7 @@ fn result(call_id: &str, content: &str, is_error: bool) -> Message {
         call_id: call_id.to_owned(),
         content: content.to_owned(),
         is_error,
+        images: Vec::new(),
     }])
 }
 
@@ -108,6 +109,66 @@ fn with_native(mut message: Message, provider: &str, model: &str, data: &str) ->
         data: data.to_owned(),
     });
     message
+}
+
+fn picture(media_type: MediaType) -> Image {
+    Image {
+        digest: "d".to_owned(),
+        media_type,
+        width: 8,
+        height: 6,
+        name: "图.png".to_owned(),
+        data: [1, 2, 3, 4].into(),
+    }
+}
+
+#[test]
+fn images_are_blocks_of_messages_and_results() {
+    let mut look = user("look");
+    look.parts.insert(0, Part::Image(picture(MediaType::Png)));
+    let call = |id: &str| {
+        Part::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: "file_read".to_owned(),
+            arguments: "{}".to_owned(),
+        })
+    };
+    let calls = Message {
+        role: Role::Assistant,
+        parts: vec![call("a"), call("b")],
+        native: None,
+    };
+    let result = |id: &str, is_error: bool| ToolResult {
+        call_id: id.to_owned(),
+        content: "seen".to_owned(),
+        is_error,
+        images: vec![picture(MediaType::Jpeg)],
+    };
+    let history = [
+        look,
+        calls,
+        Message::results([result("a", false), result("b", true)]),
+    ];
+    let image = |media_type: &str| {
+        let source = json!({"type": "base64", "media_type": media_type, "data": "AQIDBA=="});
+        json!({"type": "image", "source": source})
+    };
+    let seen = json!({"type": "text", "text": "seen"});
+    let sent = lines(&history, &[tool("file_read")]);
+    assert_eq!(
+        sent[0]["content"],
+        json!([image("image/png"), {"type": "text", "text": "look"}])
+    );
+    assert_eq!(
+        sent[2]["content"],
+        json!([
+            {"type": "tool_result", "tool_use_id": "a", "content": [seen, image("image/jpeg")]},
+            {"type": "tool_result", "tool_use_id": "b", "content": "seen", "is_error": true},
+        ])
+    );
+    // Without tools the calls are told, and what they showed stands behind.
+    let told = lines(&history[..], &[]);
+    assert_eq!(told[2]["content"][1], image("image/jpeg"));
 }
 
 #[test]
@@ -273,6 +334,7 @@ fn nothing_blank_is_sent() {
             call_id: id.to_owned(),
             content: String::new(),
             is_error: false,
+            images: Vec::new(),
         })),
     ];
     let text = |text: &str| json!({"type": "text", "text": text});

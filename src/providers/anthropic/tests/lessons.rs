@@ -95,6 +95,7 @@ fn thoughtful() -> [Message; 3] {
             call_id: "a".to_owned(),
             content: "4".to_owned(),
             is_error: false,
+            images: Vec::new(),
         }]),
     ]
 }

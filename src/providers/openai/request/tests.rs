@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::super::quirks::LearnedQuirks;
 use super::super::super::{ModelSpec, ToolSpec};
 use super::*;
-use crate::chat::{Native, ToolResult};
+use crate::chat::{MediaType, Native, ToolResult};
 
 const NAME: &str = "scripted";
 
@@ -54,6 +54,7 @@ fn result(call_id: &str, content: &str) -> Message {
         call_id: call_id.to_owned(),
         content: content.to_owned(),
         is_error: false,
+        images: Vec::new(),
     }])
 }
 
@@ -183,6 +184,53 @@ fn user_texts_and_context_become_one_string() {
     );
 }
 
+fn picture(media_type: MediaType, data: &[u8]) -> Part {
+    Part::Image(Image {
+        digest: "d".to_owned(),
+        media_type,
+        width: 8,
+        height: 6,
+        name: "图.png".to_owned(),
+        data: data.into(),
+    })
+}
+
+#[test]
+fn images_stand_between_the_texts() {
+    let text = |text: &str| Part::Text(text.to_owned());
+    let says = |parts: Vec<Part>| Message {
+        role: Role::User,
+        parts,
+        native: None,
+    };
+    let url = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let words = |text: &str| json!({"type": "text", "text": text});
+    let sent = lines(&[
+        says(vec![
+            Part::Context("now".to_owned()),
+            text("a"),
+            picture(MediaType::Png, &[1, 2, 3, 4]),
+            picture(MediaType::Jpeg, &[0xFF, 0xEF, 0xBE]),
+            text(" "),
+            text("b"),
+        ]),
+        says(vec![picture(MediaType::Webp, &[0; 100])]),
+    ]);
+    let zeros = format!("data:image/webp;base64,{}A==", "A".repeat(133));
+    assert_eq!(
+        sent,
+        json!([
+            {"role": "user", "content": [
+                words("now\n\na"),
+                url("data:image/png;base64,AQIDBA=="),
+                url("data:image/jpeg;base64,/+++"),
+                words("b"),
+            ]},
+            {"role": "user", "content": [url(&zeros)]},
+        ])
+    );
+}
+
 #[test]
 fn calls_and_results_are_replayed_legally() {
     let messages = [
@@ -200,6 +248,7 @@ fn calls_and_results_are_replayed_legally() {
             call_id: id.to_owned(),
             content: if id == "a" { "ok" } else { " " }.to_owned(),
             is_error: false,
+            images: Vec::new(),
         })),
         assistant("done", &[]),
         assistant("", &[]),

@@ -92,6 +92,10 @@ fn decide(request: &Request<'_>) -> Act {
     }
     match tasks::rounds(&turn.text) {
         Some(rounds) => work(&rounds, language, &turn, request),
+        None if !turn.images.is_empty() => {
+            let text = words::images(language, &turn.images);
+            Act::Say(words::marked(language, &text))
+        }
         None => Act::Say(words::marked(language, words::introduction(language))),
     }
 }
@@ -99,6 +103,8 @@ fn decide(request: &Request<'_>) -> Act {
 /// The newest user message and what happened since.
 struct TurnSoFar<'a> {
     text: String,
+    /// What its images are called and how large they are.
+    images: Vec<String>,
     /// The calls of each assistant message since, with their results.
     rounds: Vec<Vec<Option<&'a ToolResult>>>,
 }
@@ -121,9 +127,30 @@ impl<'a> TurnSoFar<'a> {
                     .collect()
             })
             .collect();
-        let text = since.first().map(Message::visible_text).unwrap_or_default();
-        Self { text, rounds }
+        let (images, text) = since.first().map(split_said).unwrap_or_default();
+        Self {
+            text,
+            images,
+            rounds,
+        }
     }
+}
+
+/// Parts the texts that stand for images from what was said.
+fn split_said(message: &Message) -> (Vec<String>, String) {
+    let mut images = Vec::new();
+    let mut said = message.clone();
+    said.parts.retain(|part| match part {
+        Part::Text(text) => match text.strip_prefix("[image: ") {
+            Some(image) => {
+                images.push(image.trim_end_matches(']').to_owned());
+                false
+            }
+            None => true,
+        },
+        _ => true,
+    });
+    (images, said.visible_text())
 }
 
 fn has_tool(request: &Request<'_>, name: &str) -> bool {

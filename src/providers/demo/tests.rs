@@ -91,6 +91,24 @@ fn converse(text: &str, run: impl Fn(&ToolCall) -> (String, bool)) -> (Vec<Vec<T
 }
 
 #[test]
+fn images_are_named_and_do_not_hide_what_was_said() {
+    let mut shows = user("[image: 图.png, 64x48]");
+    let text = ask(std::slice::from_ref(&shows), &ALL)
+        .message
+        .visible_text();
+    assert!(text.contains("图.png, 64x48"), "{text}");
+    shows.parts.push(Part::Text("这是什么？".to_owned()));
+    let text = ask(std::slice::from_ref(&shows), &ALL)
+        .message
+        .visible_text();
+    assert!(text.contains("收到了：图.png, 64x48"), "{text}");
+    shows.parts.push(Part::Text("2+2".to_owned()));
+    shows.parts.remove(1);
+    let reply = ask(&[shows], &ALL);
+    assert_eq!(reply.message.tool_calls().count(), 1);
+}
+
+#[test]
 fn calculates_through_the_tool() {
     for (question, answer) in [
         (

@@ -83,6 +83,17 @@ To talk to a real model, put its address, key and name into ~/.picobot/config.js
     )
 }
 
+/// Names the images that came with a message.
+pub(super) fn images(language: Language, images: &[String]) -> String {
+    match language {
+        Language::English => format!(
+            "The demo cannot see, but this is what came with your message: {}",
+            images.join("; ")
+        ),
+        Language::Chinese => format!("演示程序看不见图片，但收到了：{}", images.join("；")),
+    }
+}
+
 /// Repeats what the person said first in this dialog.
 pub(super) fn first_words(language: Language, first: &str) -> String {
     match language {

@@ -129,8 +129,14 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
         ClientBody::ListSessions { include_archived } => InboundBody::List {
             archived: include_archived,
         },
-        ClientBody::LoadSession { session_id } => InboundBody::Load {
+        ClientBody::LoadSession {
+            session_id,
+            detail,
+            before,
+        } => InboundBody::Load {
             session: ids.exact(&session_id)?,
+            detail,
+            before,
         },
         ClientBody::RenameSession { session_id, title } => InboundBody::Rename {
             session: ids.session(session_id)?,

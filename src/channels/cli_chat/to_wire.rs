@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::bus::{Body, DialogInfo, HistoryItem, Outbound};
+use crate::bus::{self, Body, DialogInfo, HistoryItem, Outbound};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
+    CommandInfo, HistoryCall, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.
@@ -71,6 +71,7 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             model,
             stop,
             took,
+            meter,
         } => ServerBody::TurnFinished {
             session_id: session?,
             turn: *turn,
@@ -78,6 +79,13 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             model: model.into(),
             stop_reason: stop.map(|stop| stop.as_str().into()),
             took_ms: millis(*took),
+            context_tokens: meter.context,
+            token_limit: meter.limit,
+            cost: meter
+                .cost
+                .as_ref()
+                .and_then(|(cost, _)| serde_json::Number::from_f64(*cost)),
+            currency: meter.cost.as_ref().map(|(_, currency)| currency.into()),
         },
         Body::Answer { content, merged } => ServerBody::AssistantResponse {
             content: Cow::Borrowed(content),
@@ -101,11 +109,26 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
         Body::List { dialogs } => ServerBody::SessionList {
             sessions: dialogs.iter().map(session_info).collect(),
         },
-        Body::Loaded { messages, has_more } => ServerBody::SessionLoaded {
-            session_id: session?,
-            messages: messages.iter().map(history_entry).collect(),
-            has_more: *has_more,
-        },
+        Body::Loaded {
+            messages,
+            has_more,
+            detail,
+        } => {
+            let detail = detail.as_ref();
+            ServerBody::SessionLoaded {
+                session_id: session?,
+                messages: messages
+                    .iter()
+                    .map(|item| history_entry(item, detail.is_some()))
+                    .collect(),
+                has_more: *has_more,
+                before: detail.and_then(|detail| detail.before),
+                title: detail.map(|detail| (&detail.title).into()),
+                model: detail.map(|detail| (&detail.model).into()),
+                token_limit: detail.and_then(|detail| detail.meter.limit),
+                context_tokens: detail.and_then(|detail| detail.meter.context),
+            }
+        }
         Body::Renamed { title } => ServerBody::SessionRenamed {
             session_id: session?,
             title: title.into(),
@@ -140,12 +163,26 @@ fn session_info(dialog: &DialogInfo) -> SessionInfo<'_> {
     }
 }
 
-fn history_entry(item: &HistoryItem) -> HistoryEntry<'_> {
+fn history_entry(item: &HistoryItem, with_detail: bool) -> HistoryEntry<'_> {
     HistoryEntry {
+        id: item.id.filter(|_| with_detail),
+        reasoning: None,
+        tool_calls: item.calls.iter().map(history_call).collect(),
         role: role(item.role).into(),
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         state: item.state.as_str().into(),
+    }
+}
+
+fn history_call(call: &bus::HistoryCall) -> HistoryCall<'_> {
+    HistoryCall {
+        call_id: (&call.call_id).into(),
+        name: (&call.name).into(),
+        arguments: (&call.arguments).into(),
+        content: (&call.content).into(),
+        state: (&call.state).into(),
+        took_ms: call.took.map(millis),
     }
 }
 

@@ -4,6 +4,7 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+mod guard;
 mod images;
 mod legalise;
 mod models;
@@ -11,6 +12,7 @@ mod prompt;
 mod tokens;
 mod turn;
 
+pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
 pub use prompt::{ContextFacts, context_block, system_prompt};

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use crate::agent::{Candidate, Models};
+use crate::agent::{Candidate, Models, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::{ChannelId, Price};
@@ -21,7 +22,7 @@ use crate::providers::{
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -91,12 +92,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         private,
         umask: launch.umask,
     };
-    Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    })
+    })?;
+    Ok(workspace.with_results(ResultLimits {
+        age: Duration::from_secs(86_400 * config.tools.results_keep_days),
+        total_bytes: config.tools.results_bytes,
+    }))
 }
 
 /// Returns the path with something added to its file name.
@@ -140,7 +145,11 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        max_rounds: agent.max_tool_iterations,
+        limits: TurnLimits {
+            rounds: agent.max_tool_iterations,
+            time: agent.max_turn_time,
+            tokens: agent.max_turn_tokens,
+        },
     })
 }
 

@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod door;
 mod images;
+mod limits;
 mod messages;
 mod sandbox;
 mod schemas;

@@ -158,6 +158,7 @@ fn run_with(
             specs: &[],
             tools: &Registry::default(),
             workspace: &workspace,
+            policy: &ApprovalPolicy::default(),
             max_rounds: 9,
             cancel: &CancelToken::new(),
             watch: &notices,

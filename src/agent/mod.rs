@@ -9,6 +9,7 @@ mod legalise;
 mod models;
 mod policy;
 mod prompt;
+mod tokens;
 mod turn;
 
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};

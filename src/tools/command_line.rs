@@ -199,7 +199,11 @@ const UNSURE: &[char] = &[
 fn simple(line: &str) -> Option<Vec<String>> {
     let words = shlex::split(line)?;
     let program = words.first()?;
-    // Quoted signs are as plain as any other letter; to be sure of that without a shell, only single quotes count.
+    // Signs in single quotes are as plain as any other letter; where both kinds of quotes meet, nobody but the shell is
+    // sure which of them quotes which.
+    if line.contains('\'') && line.contains('"') {
+        return None;
+    }
     let mut rest = String::new();
     for (index, piece) in line.split('\'').enumerate() {
         if index % 2 == 0 {
@@ -282,6 +286,7 @@ mod tests {
             "{ a",
             "a # b",
             "a \\; b",
+            "echo \"'\" $(reboot) \"'\"",
         ] {
             assert_eq!(argv(line), None, "{line:?}");
         }

@@ -1,5 +1,6 @@
 //! Puts the parts together from the configuration: plain code, readable top to bottom.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -135,6 +136,7 @@ fn agent(config: &Config) -> Result<Agent> {
     let services = Services {
         config,
         http: Http::new(),
+        trusting: RefCell::default(),
         learned: LearnedQuirks::new(),
     };
     let mut candidates = services.candidates(&agent.provider, &agent.model)?;
@@ -152,6 +154,8 @@ fn agent(config: &Config) -> Result<Agent> {
 struct Services<'a> {
     config: &'a Config,
     http: Http,
+    /// Clients of services with certificates of their own, by the file's path.
+    trusting: RefCell<HashMap<PathBuf, Http>>,
     learned: LearnedQuirks,
 }
 
@@ -186,17 +190,41 @@ impl Services<'_> {
             output: price.output,
             currency: price.currency.clone(),
         });
+        let http = match &provider.ca_file {
+            None => self.http.clone(),
+            Some(path) => self
+                .trusting(path)
+                .with_context(|| format!("providers.{provider_name}.ca_file {}", path.display()))?,
+        };
         let candidates = keys.iter().map(|key| Candidate {
-            provider: self.provider(provider_name, provider, key),
+            provider: self.provider(provider_name, provider, key, &http),
             model: spec.clone(),
             price: price.clone(),
         });
         Ok(candidates.collect())
     }
 
-    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+    /// The client that trusts the certificates of a file.
+    fn trusting(&self, path: &Path) -> Result<Http> {
+        if let Some(http) = self.trusting.borrow().get(path) {
+            return Ok(http.clone());
+        }
+        let pem = std::fs::read(path).context("it cannot be read")?;
+        let http = Http::trusting(&pem).map_err(anyhow::Error::msg)?;
+        let mut known = self.trusting.borrow_mut();
+        known.insert(path.to_owned(), http.clone());
+        Ok(http)
+    }
+
+    fn provider(
+        &self,
+        name: &str,
+        config: &ProviderConfig,
+        key: &Secret,
+        http: &Http,
+    ) -> Arc<dyn Provider> {
         let settings = || service_settings(name, config, key);
-        let (http, learned) = (self.http.clone(), self.learned.clone());
+        let (http, learned) = (http.clone(), self.learned.clone());
         match config.kind {
             ProviderKind::Demo => Arc::new(Demo::new(name)),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),

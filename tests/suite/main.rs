@@ -17,4 +17,5 @@ mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
+mod tls;
 mod turns;

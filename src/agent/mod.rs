@@ -8,6 +8,7 @@ mod guard;
 mod images;
 mod legalise;
 mod models;
+mod policy;
 mod prompt;
 mod tokens;
 mod turn;
@@ -15,7 +16,9 @@ mod turn;
 pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
+pub use policy::{ApprovalPolicy, BadRule, Decision, Rule, Verdict};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
-    Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
+    Journal, JournalError, NOBODY_TO_ASK, Permit, Question, Setup, Step, TurnEnd, TurnResult,
+    Watch, run_turn, unanswered_calls,
 };

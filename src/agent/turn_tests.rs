@@ -169,6 +169,7 @@ fn run_with(
                 time: Duration::from_secs(900),
                 tokens: 1_000_000,
             },
+            policy: &ApprovalPolicy::default(),
             cancel: &CancelToken::new(),
             watch: &notices,
             observers: &Observers::default(),

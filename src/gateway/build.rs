@@ -10,18 +10,20 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use crate::agent::{Candidate, Models, TurnLimits};
+use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::{ChannelId, Price};
-use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
+use crate::config::{
+    ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
+};
 use crate::observability::{Health, Observers};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Budget, Deps};
+use crate::session::{Agent, Approvals, Budget, Deps};
 use crate::storage::{Db, StorageError};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
@@ -66,6 +68,8 @@ pub(super) fn parts(
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
+            policy: policy(&config.approvals)?,
+            approvals: Approvals::new(config.approvals.time),
             workspace: Arc::new(workspace),
             health,
             observers,
@@ -250,6 +254,29 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+/// The rules of `approvals`.
+fn policy(config: &ApprovalsConfig) -> Result<ApprovalPolicy> {
+    let rules = config.rules.iter().map(|rule| {
+        let decision = match rule.decision {
+            ApprovalDecision::Allow => Decision::Allow,
+            ApprovalDecision::Ask => Decision::Ask,
+            ApprovalDecision::Deny => Decision::Deny,
+        };
+        let mut made = Rule::new(&rule.tool, decision);
+        if let Some(program) = &rule.program {
+            made = made.with_program(program);
+        }
+        if let Some(path) = &rule.path {
+            made = made.with_path(path)?;
+        }
+        if let Some(host) = &rule.host {
+            made = made.with_host(host);
+        }
+        Ok(made)
+    });
+    Ok(ApprovalPolicy::new(rules.collect::<Result<_>>()?))
 }
 
 /// The spending limits, if there are any.

@@ -7,7 +7,8 @@ mod events;
 mod inbound;
 
 pub use events::{
-    ApprovalOutcome, ApprovalRequest, Body, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DialogInfo, ErrorCode, HistoryCall, HistoryItem,
+    ItemState, LoadedDetail, Meter, Outbound,
 };
 pub use inbound::{ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, Wants};
 

@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod chat;
 mod exit;
 mod gateway;
 mod send;
@@ -41,6 +42,8 @@ struct Global {
 enum Command {
     /// Run the gateway: one process that serves all clients and channels
     Gateway(gateway::GatewayArgs),
+    /// Chat in the terminal
+    Chat(chat::ChatArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
 }
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
+        Command::Chat(args) => chat::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
     };
     match result {

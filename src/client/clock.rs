@@ -1,7 +1,7 @@
 //! Times of day as people read them. Pure: the time zone is given.
 
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Turns points in time into local ones.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,5 +44,7 @@ impl Clock {
 
 /// Reads RFC 3339 as milliseconds since 1970.
 pub(super) fn parse(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    text.parse::<Timestamp>()
+        .ok()
+        .map(Timestamp::as_millisecond)
 }

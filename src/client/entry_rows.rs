@@ -112,7 +112,11 @@ fn answer(text: &str, is_open: bool, cx: &Context) -> Rows {
 }
 
 fn indent(cx: &Context) -> Row {
-    if cx.width >= 20 { Row::of("  ", Look::default()) } else { Row::default() }
+    if cx.width >= 20 {
+        Row::of("  ", Look::default())
+    } else {
+        Row::default()
+    }
 }
 
 fn reasoning(entry: &Entry, text: &str, is_open: bool, cx: &Context) -> Rows {
@@ -127,7 +131,10 @@ fn reasoning(entry: &Entry, text: &str, is_open: bool, cx: &Context) -> Rows {
     if !shown {
         let verb = if is_open { "reasoning" } else { "reasoned" };
         let n = text.chars().count();
-        lead.push(format!("{} {verb} {} {n} characters", signs.folded, signs.dot), look);
+        lead.push(
+            format!("{} {verb} {} {n} characters", signs.folded, signs.dot),
+            look,
+        );
         if !cx.reasoning_key.is_empty() {
             lead.push(format!(" {} {} shows", signs.dot, cx.reasoning_key), look);
         }
@@ -135,7 +142,13 @@ fn reasoning(entry: &Entry, text: &str, is_open: bool, cx: &Context) -> Rows {
     }
     lead.push(signs.pipe, look);
     let mut line = Styled::default();
-    line.push(clean(text).trim(), Look { italic: true, ..look });
+    line.push(
+        clean(text).trim(),
+        Look {
+            italic: true,
+            ..look
+        },
+    );
     line.rows(cx.width, &lead, &lead, cx.widths)
 }
 
@@ -150,7 +163,14 @@ fn remark(text: &str, tone: Tone, cx: &Context) -> Rows {
     first.push(" ", Look::default());
     let rest = Row::of(" ".repeat(first.width(cx.widths)), Look::default());
     let mut line = Styled::default();
-    line.push(clean(text).trim_end(), Look::of(if tone == Tone::Plain { Role::Text } else { role }));
+    line.push(
+        clean(text).trim_end(),
+        Look::of(if tone == Tone::Plain {
+            Role::Text
+        } else {
+            role
+        }),
+    );
     line.rows(cx.width, &first, &rest, cx.widths)
 }
 
@@ -166,7 +186,11 @@ fn tool(entry: &Entry, call: &Call, cx: &Context) -> Rows {
         (Fold::Auto, None) => auto,
     };
     let output = clean(&call.output);
-    let lines: Vec<&str> = output.trim_end().split('\n').filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = output
+        .trim_end()
+        .split('\n')
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let mut rows = vec![head(call, is_open, &lines, cx)];
     let shown: &[&str] = match (is_open, call.state) {
         (true, _) => &lines[..lines.len().min(OPEN_LINES)],
@@ -182,7 +206,11 @@ fn tool(entry: &Entry, call: &Call, cx: &Context) -> Rows {
         let argument_rows = arguments.rows(cx.width, &lead, &lead, cx.widths);
         rows.extend(argument_rows.into_iter().take(20));
     }
-    let role = if call.state == CallState::Failed { Role::Bad } else { Role::Text };
+    let role = if call.state == CallState::Failed {
+        Role::Bad
+    } else {
+        Role::Text
+    };
     for line in shown {
         let short: String = line.chars().take(MAX_LINE_CHARS).collect();
         if is_open {
@@ -198,7 +226,10 @@ fn tool(entry: &Entry, call: &Call, cx: &Context) -> Rows {
     let hidden = lines.len() - shown.len();
     if is_open && hidden > 0 {
         let mut row = lead;
-        row.push(format!("{} {hidden} more lines (y copies all)", signs.running), Look::of(Role::Dim));
+        row.push(
+            format!("{} {hidden} more lines (y copies all)", signs.running),
+            Look::of(Role::Dim),
+        );
         rows.push(cut_row(row, cx));
     }
     rows
@@ -226,7 +257,10 @@ fn head(call: &Call, is_open: bool, lines: &[&str], cx: &Context) -> Row {
         }
     }
     let mut left = indent(cx);
-    left.push(format!("{} ", if is_open { signs.open } else { signs.folded }), Look::of(Role::Dim));
+    left.push(
+        format!("{} ", if is_open { signs.open } else { signs.folded }),
+        Look::of(Role::Dim),
+    );
     left.push(clean_line(&call.name), Look::default().bold());
     let argument = argument(&call.arguments);
     if !argument.is_empty() {
@@ -269,8 +303,20 @@ fn cut_to(row: Row, columns: usize, widths: Widths) -> Row {
 
 /// Arguments that say most of a call, in this order.
 const TELLING: [&str; 14] = [
-    "command", "path", "pattern", "query", "url", "expression", "task", "prompt", "name", "title", "chat_id", "content",
-    "text", "id",
+    "command",
+    "path",
+    "pattern",
+    "query",
+    "url",
+    "expression",
+    "task",
+    "prompt",
+    "name",
+    "title",
+    "chat_id",
+    "content",
+    "text",
+    "id",
 ];
 
 /// Picks the argument that matters out of JSON text that may be invalid.
@@ -307,7 +353,10 @@ mod tests {
     #[test]
     fn the_argument_that_matters() {
         let check = |json: &str, wanted: &str| assert_eq!(argument(json), wanted);
-        check(r#"{"timeout":5,"command":"ls -l\nrm \u001b[31mx"}"#, "ls -l rm x");
+        check(
+            r#"{"timeout":5,"command":"ls -l\nrm \u001b[31mx"}"#,
+            "ls -l rm x",
+        );
         check(r#"{"pattern":"**/*.pdf"}"#, "**/*.pdf");
         check(r#"{"limit":5}"#, r#"{"limit":5}"#);
         check("{}", "");

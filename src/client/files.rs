@@ -33,7 +33,10 @@ impl Files {
     /// Reads the prompts, oldest first; lines that are none are skipped.
     pub(super) fn load_history(&self) -> Vec<String> {
         let text = read(&self.history).unwrap_or_default();
-        let mut prompts: Vec<String> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut prompts: Vec<String> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
         let n = prompts.len();
         prompts.drain(..n.saturating_sub(KEPT));
         if n > MAX_LINES {
@@ -51,13 +54,20 @@ impl Files {
             return Ok(());
         }
         make_folder(&self.history)?;
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.history)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.history)?;
         file.write_all(line(prompt).as_bytes())
     }
 
     /// Reads the drafts by dialog.
     pub(super) fn load_drafts(&self) -> BTreeMap<String, String> {
-        read(&self.drafts).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+        read(&self.drafts)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default()
     }
 
     /// Keeps the draft of a dialog; an empty one is forgotten. Others' drafts are read anew: another client may have written.
@@ -66,7 +76,10 @@ impl Files {
         let changed = if text.is_empty() {
             drafts.remove(session).is_some()
         } else {
-            drafts.insert(session.to_owned(), text.to_owned()).as_deref() != Some(text)
+            drafts
+                .insert(session.to_owned(), text.to_owned())
+                .as_deref()
+                != Some(text)
         };
         if !changed {
             return Ok(());
@@ -101,11 +114,20 @@ fn make_folder(path: &Path) -> io::Result<()> {
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     make_folder(path)?;
     let new = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
-    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&new);
-    })
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_data());
+    written
+        .and_then(|()| fs::rename(&new, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&new);
+        })
 }
 
 #[cfg(test)]
@@ -124,9 +146,15 @@ mod tests {
         files.save_draft("a:b:c", "草稿").unwrap();
         files.save_draft("a:b:d", "x").unwrap();
         files.save_draft("a:b:d", "").unwrap();
-        assert_eq!(files.load_drafts(), BTreeMap::from([("a:b:c".to_owned(), "草稿".to_owned())]));
+        assert_eq!(
+            files.load_drafts(),
+            BTreeMap::from([("a:b:c".to_owned(), "草稿".to_owned())])
+        );
         for path in [&files.history, &files.drafts] {
-            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
     }
 
@@ -134,7 +162,11 @@ mod tests {
     fn damaged_files_lose_only_what_is_damaged() {
         let home = tempfile::tempdir().unwrap();
         let files = Files::new(home.path());
-        fs::write(&files.history, b"\"one\"\n{broken\n\xff\xfe\n\"two\"\n\"cut").unwrap();
+        fs::write(
+            &files.history,
+            b"\"one\"\n{broken\n\xff\xfe\n\"two\"\n\"cut",
+        )
+        .unwrap();
         assert_eq!(files.load_history(), ["one", "two"]);
         fs::write(&files.drafts, "[]").unwrap();
         assert!(files.load_drafts().is_empty());
@@ -149,6 +181,9 @@ mod tests {
         let lines: String = (0..MAX_LINES + 1).map(|n| line(&n.to_string())).collect();
         fs::write(&files.history, lines).unwrap();
         assert_eq!(files.load_history().len(), KEPT);
-        assert_eq!(fs::read_to_string(&files.history).unwrap().lines().count(), KEPT);
+        assert_eq!(
+            fs::read_to_string(&files.history).unwrap().lines().count(),
+            KEPT
+        );
     }
 }

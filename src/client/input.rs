@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
+use crossterm::event::{
+    self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
+};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::keys::Key;
@@ -82,9 +84,13 @@ impl Translator {
         Some(match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => return None,
             Event::Key(key) => {
-                let quick = self.last_key.is_some_and(|last| at.saturating_duration_since(last) < QUICK);
+                let quick = self
+                    .last_key
+                    .is_some_and(|last| at.saturating_duration_since(last) < QUICK);
                 self.last_key = Some(at);
-                let held = key.modifiers.intersection(KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER);
+                let held = key
+                    .modifiers
+                    .intersection(KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER);
                 let text = match key.code {
                     KeyCode::Char(c) if held.is_empty() => Some(c),
                     _ => None,

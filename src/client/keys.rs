@@ -134,68 +134,356 @@ pub(super) const TABLE: &[Binding] = {
     use Action::*;
     use Place::{Approval, Browse, Compose, List};
     &[
-        row(Send, "send", Compose, &["enter"], "send; while a turn runs: queue"),
-        row(Newline, "newline", Compose, &["shift+enter", "alt+enter", "ctrl+j"], "new line (also \\ and enter)"),
-        row(Escape, "escape", Compose, &["esc"], "close popup, else stop the turn"),
-        row(Interrupt, "interrupt", Compose, &["ctrl+c"], "stop the turn, else clear the draft; twice quits"),
-        row(Quit, "quit", Compose, &["ctrl+d"], "quit on an empty draft, else delete forward"),
-        row(Complete, "complete", Compose, &["tab"], "complete /command or @path; empty draft: browse"),
-        row(Help, "help", Compose, &["f1"], "this help (also ? on an empty draft)"),
+        row(
+            Send,
+            "send",
+            Compose,
+            &["enter"],
+            "send; while a turn runs: queue",
+        ),
+        row(
+            Newline,
+            "newline",
+            Compose,
+            &["shift+enter", "alt+enter", "ctrl+j"],
+            "new line (also \\ and enter)",
+        ),
+        row(
+            Escape,
+            "escape",
+            Compose,
+            &["esc"],
+            "close popup, else stop the turn",
+        ),
+        row(
+            Interrupt,
+            "interrupt",
+            Compose,
+            &["ctrl+c"],
+            "stop the turn, else clear the draft; twice quits",
+        ),
+        row(
+            Quit,
+            "quit",
+            Compose,
+            &["ctrl+d"],
+            "quit on an empty draft, else delete forward",
+        ),
+        row(
+            Complete,
+            "complete",
+            Compose,
+            &["tab"],
+            "complete /command or @path; empty draft: browse",
+        ),
+        row(
+            Help,
+            "help",
+            Compose,
+            &["f1"],
+            "this help (also ? on an empty draft)",
+        ),
         row(Menu, "menu", Compose, &["ctrl+p"], "command menu"),
         row(Dialogs, "dialogs", Compose, &["ctrl+s"], "dialogs"),
         row(NewDialog, "new_dialog", Compose, &["ctrl+n"], "new dialog"),
-        row(TakeBack, "take_back", Compose, &["alt+up"], "take back the last queued message"),
-        row(SearchHistory, "search_history", Compose, &["ctrl+r"], "search what you wrote before"),
-        row(Editor, "editor", Compose, &["ctrl+g"], "write in $VISUAL or $EDITOR"),
-        row(ToggleTools, "toggle_tools", Compose, &["ctrl+o"], "fold or open all tool output"),
-        row(ToggleReasoning, "toggle_reasoning", Compose, &["ctrl+t"], "show or hide reasoning"),
-        row(Up, "up", Compose, &["up"], "line up; at the first row: earlier prompt"),
-        row(Down, "down", Compose, &["down"], "line down; at the last row: later prompt"),
+        row(
+            TakeBack,
+            "take_back",
+            Compose,
+            &["alt+up"],
+            "take back the last queued message",
+        ),
+        row(
+            SearchHistory,
+            "search_history",
+            Compose,
+            &["ctrl+r"],
+            "search what you wrote before",
+        ),
+        row(
+            Editor,
+            "editor",
+            Compose,
+            &["ctrl+g"],
+            "write in $VISUAL or $EDITOR",
+        ),
+        row(
+            ToggleTools,
+            "toggle_tools",
+            Compose,
+            &["ctrl+o"],
+            "fold or open all tool output",
+        ),
+        row(
+            ToggleReasoning,
+            "toggle_reasoning",
+            Compose,
+            &["ctrl+t"],
+            "show or hide reasoning",
+        ),
+        row(
+            Up,
+            "up",
+            Compose,
+            &["up"],
+            "line up; at the first row: earlier prompt",
+        ),
+        row(
+            Down,
+            "down",
+            Compose,
+            &["down"],
+            "line down; at the last row: later prompt",
+        ),
         row(PageUp, "page_up", Compose, &["pageup"], "scroll a page up"),
-        row(PageDown, "page_down", Compose, &["pagedown"], "scroll a page down"),
-        row(LineUp, "line_up", Compose, &["shift+up"], "scroll a line up"),
-        row(LineDown, "line_down", Compose, &["shift+down"], "scroll a line down"),
+        row(
+            PageDown,
+            "page_down",
+            Compose,
+            &["pagedown"],
+            "scroll a page down",
+        ),
+        row(
+            LineUp,
+            "line_up",
+            Compose,
+            &["shift+up"],
+            "scroll a line up",
+        ),
+        row(
+            LineDown,
+            "line_down",
+            Compose,
+            &["shift+down"],
+            "scroll a line down",
+        ),
         row(Top, "top", Compose, &["ctrl+home"], "scroll to the top"),
-        row(Bottom, "bottom", Compose, &["ctrl+end"], "scroll to the end and follow"),
+        row(
+            Bottom,
+            "bottom",
+            Compose,
+            &["ctrl+end"],
+            "scroll to the end and follow",
+        ),
         row(Left, "left", Compose, &["left", "ctrl+b"], "left"),
         row(Right, "right", Compose, &["right", "ctrl+f"], "right"),
-        row(WordLeft, "word_left", Compose, &["alt+b", "alt+left", "ctrl+left"], "word left"),
-        row(WordRight, "word_right", Compose, &["alt+f", "alt+right", "ctrl+right"], "word right"),
-        row(LineStart, "line_start", Compose, &["ctrl+a", "home"], "start of the line"),
-        row(LineEnd, "line_end", Compose, &["ctrl+e", "end"], "end of the line"),
-        row(Backspace, "backspace", Compose, &["backspace", "shift+backspace", "ctrl+h"], "delete backward"),
+        row(
+            WordLeft,
+            "word_left",
+            Compose,
+            &["alt+b", "alt+left", "ctrl+left"],
+            "word left",
+        ),
+        row(
+            WordRight,
+            "word_right",
+            Compose,
+            &["alt+f", "alt+right", "ctrl+right"],
+            "word right",
+        ),
+        row(
+            LineStart,
+            "line_start",
+            Compose,
+            &["ctrl+a", "home"],
+            "start of the line",
+        ),
+        row(
+            LineEnd,
+            "line_end",
+            Compose,
+            &["ctrl+e", "end"],
+            "end of the line",
+        ),
+        row(
+            Backspace,
+            "backspace",
+            Compose,
+            &["backspace", "shift+backspace", "ctrl+h"],
+            "delete backward",
+        ),
         row(Delete, "delete", Compose, &["delete"], "delete forward"),
-        row(DeleteWord, "delete_word", Compose, &["ctrl+w", "alt+backspace"], "delete the word before"),
-        row(DeleteWordForward, "delete_word_forward", Compose, &["alt+d"], "delete the word behind"),
-        row(KillToEnd, "kill_to_end", Compose, &["ctrl+k"], "delete to the end of the line"),
-        row(KillToStart, "kill_to_start", Compose, &["ctrl+u"], "delete to the start of the line"),
-        row(Yank, "yank", Compose, &["ctrl+y"], "put back what was deleted"),
-        row(Redraw, "redraw", Compose, &["ctrl+l"], "draw the screen anew"),
-        row(Suspend, "suspend", Compose, &["ctrl+z"], "suspend; fg comes back"),
-        row(StartGateway, "start_gateway", Compose, &["f2"], "start a gateway where none runs"),
-        row(BrowseDown, "browse_down", Browse, &["j", "down"], "next message"),
-        row(BrowseUp, "browse_up", Browse, &["k", "up"], "previous message"),
-        row(BrowseFirst, "browse_first", Browse, &["g", "home"], "first message"),
-        row(BrowseLast, "browse_last", Browse, &["shift+g", "end"], "last message"),
+        row(
+            DeleteWord,
+            "delete_word",
+            Compose,
+            &["ctrl+w", "alt+backspace"],
+            "delete the word before",
+        ),
+        row(
+            DeleteWordForward,
+            "delete_word_forward",
+            Compose,
+            &["alt+d"],
+            "delete the word behind",
+        ),
+        row(
+            KillToEnd,
+            "kill_to_end",
+            Compose,
+            &["ctrl+k"],
+            "delete to the end of the line",
+        ),
+        row(
+            KillToStart,
+            "kill_to_start",
+            Compose,
+            &["ctrl+u"],
+            "delete to the start of the line",
+        ),
+        row(
+            Yank,
+            "yank",
+            Compose,
+            &["ctrl+y"],
+            "put back what was deleted",
+        ),
+        row(
+            Redraw,
+            "redraw",
+            Compose,
+            &["ctrl+l"],
+            "draw the screen anew",
+        ),
+        row(
+            Suspend,
+            "suspend",
+            Compose,
+            &["ctrl+z"],
+            "suspend; fg comes back",
+        ),
+        row(
+            StartGateway,
+            "start_gateway",
+            Compose,
+            &["f2"],
+            "start a gateway where none runs",
+        ),
+        row(
+            BrowseDown,
+            "browse_down",
+            Browse,
+            &["j", "down"],
+            "next message",
+        ),
+        row(
+            BrowseUp,
+            "browse_up",
+            Browse,
+            &["k", "up"],
+            "previous message",
+        ),
+        row(
+            BrowseFirst,
+            "browse_first",
+            Browse,
+            &["g", "home"],
+            "first message",
+        ),
+        row(
+            BrowseLast,
+            "browse_last",
+            Browse,
+            &["shift+g", "end"],
+            "last message",
+        ),
         row(BrowseSearch, "browse_search", Browse, &["/"], "search"),
         row(BrowseNext, "browse_next", Browse, &["n"], "next match"),
-        row(BrowsePrevious, "browse_previous", Browse, &["shift+n"], "previous match"),
-        row(BrowseOpen, "browse_open", Browse, &["e", "enter"], "open or fold"),
-        row(BrowseCopy, "browse_copy", Browse, &["y"], "copy the message"),
-        row(BrowseCopyCode, "browse_copy_code", Browse, &["c"], "copy its code"),
-        row(BrowseOpenLink, "browse_open_link", Browse, &["o"], "open its link"),
-        row(BrowseBack, "browse_back", Browse, &["i", "esc", "q"], "back to writing"),
+        row(
+            BrowsePrevious,
+            "browse_previous",
+            Browse,
+            &["shift+n"],
+            "previous match",
+        ),
+        row(
+            BrowseOpen,
+            "browse_open",
+            Browse,
+            &["e", "enter"],
+            "open or fold",
+        ),
+        row(
+            BrowseCopy,
+            "browse_copy",
+            Browse,
+            &["y"],
+            "copy the message",
+        ),
+        row(
+            BrowseCopyCode,
+            "browse_copy_code",
+            Browse,
+            &["c"],
+            "copy its code",
+        ),
+        row(
+            BrowseOpenLink,
+            "browse_open_link",
+            Browse,
+            &["o"],
+            "open its link",
+        ),
+        row(
+            BrowseBack,
+            "browse_back",
+            Browse,
+            &["i", "esc", "q"],
+            "back to writing",
+        ),
         row(ListUp, "list_up", List, &["up", "ctrl+p"], "up"),
         row(ListDown, "list_down", List, &["down", "ctrl+n"], "down"),
-        row(ListAccept, "list_accept", List, &["enter", "tab"], "take it"),
+        row(
+            ListAccept,
+            "list_accept",
+            List,
+            &["enter", "tab"],
+            "take it",
+        ),
         row(ListBack, "list_back", List, &["esc", "ctrl+c"], "back"),
-        row(DialogCreate, "dialog_create", Place::Dialogs, &["ctrl+n"], "new dialog"),
-        row(DialogRename, "dialog_rename", Place::Dialogs, &["ctrl+r"], "rename"),
-        row(DialogArchive, "dialog_archive", Place::Dialogs, &["ctrl+e"], "archive"),
-        row(DialogDelete, "dialog_delete", Place::Dialogs, &["ctrl+x", "delete"], "delete"),
-        row(DialogShowArchived, "dialog_show_archived", Place::Dialogs, &["ctrl+a"], "show archived too"),
+        row(
+            DialogCreate,
+            "dialog_create",
+            Place::Dialogs,
+            &["ctrl+n"],
+            "new dialog",
+        ),
+        row(
+            DialogRename,
+            "dialog_rename",
+            Place::Dialogs,
+            &["ctrl+r"],
+            "rename",
+        ),
+        row(
+            DialogArchive,
+            "dialog_archive",
+            Place::Dialogs,
+            &["ctrl+e"],
+            "archive",
+        ),
+        row(
+            DialogDelete,
+            "dialog_delete",
+            Place::Dialogs,
+            &["ctrl+x", "delete"],
+            "delete",
+        ),
+        row(
+            DialogShowArchived,
+            "dialog_show_archived",
+            Place::Dialogs,
+            &["ctrl+a"],
+            "show archived too",
+        ),
         row(Allow, "allow", Approval, &["y"], "allow this once"),
-        row(AllowAlways, "allow_always", Approval, &["a"], "allow this command always"),
+        row(
+            AllowAlways,
+            "allow_always",
+            Approval,
+            &["a"],
+            "allow this command always",
+        ),
         row(Deny, "deny", Approval, &["n", "esc"], "deny"),
     ]
 };
@@ -261,7 +549,11 @@ impl Key {
     /// Returns its name, as [`parse`](Self::parse) takes it.
     pub(super) fn name(self) -> String {
         let mut name = String::new();
-        for (held, word) in [(self.ctrl, "ctrl+"), (self.alt, "alt+"), (self.shift, "shift+")] {
+        for (held, word) in [
+            (self.ctrl, "ctrl+"),
+            (self.alt, "alt+"),
+            (self.shift, "shift+"),
+        ] {
             if held {
                 name.push_str(word);
             }
@@ -305,7 +597,11 @@ fn code(word: &str) -> Option<KeyCode> {
     let mut chars = word.chars();
     match (chars.next()?, chars.as_str()) {
         (c, "") if !c.is_control() && !c.is_uppercase() => Some(KeyCode::Char(c)),
-        ('f', digits) => digits.parse().ok().filter(|n| (1..=24).contains(n)).map(KeyCode::F),
+        ('f', digits) => digits
+            .parse()
+            .ok()
+            .filter(|n| (1..=24).contains(n))
+            .map(KeyCode::F),
         _ => None,
     }
 }
@@ -339,12 +635,19 @@ impl Keys {
         }
         // A person's own key wins over a default elsewhere in the table.
         for row in TABLE {
-            for name in own.get(row.name).into_iter().flatten().filter(|name| *name != "off") {
+            for name in own
+                .get(row.name)
+                .into_iter()
+                .flatten()
+                .filter(|name| *name != "off")
+            {
                 match Key::parse(&name.to_lowercase()) {
                     Some(key) => {
                         map.insert((row.place, key), row.action);
                     }
-                    None => faults.push(format!("client.keys.{}: there is no key {name}", row.name)),
+                    None => {
+                        faults.push(format!("client.keys.{}: there is no key {name}", row.name))
+                    }
                 }
             }
         }
@@ -364,7 +667,15 @@ impl Keys {
             .filter(|((place, _), action)| *place == row.place && **action == row.action)
             .map(|((_, key), _)| key.name())
             .collect();
-        keys.sort_by_key(|name| (row.keys.iter().position(|own| own == name).unwrap_or(usize::MAX), name.clone()));
+        keys.sort_by_key(|name| {
+            (
+                row.keys
+                    .iter()
+                    .position(|own| own == name)
+                    .unwrap_or(usize::MAX),
+                name.clone(),
+            )
+        });
         keys
     }
 
@@ -389,7 +700,12 @@ mod tests {
                 assert_ne!(row.name, other.name);
                 assert_ne!(row.action, other.action);
                 let shared = row.keys.iter().find(|key| other.keys.contains(key));
-                assert!(row.place != other.place || shared.is_none(), "{} {} {shared:?}", row.name, other.name);
+                assert!(
+                    row.place != other.place || shared.is_none(),
+                    "{} {} {shared:?}",
+                    row.name,
+                    other.name
+                );
             }
             for name in row.keys {
                 assert_eq!(Key::parse(name).map(Key::name).as_deref(), Some(*name));

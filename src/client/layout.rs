@@ -109,7 +109,14 @@ impl Layout {
         }
         let rows: Rc<[Row]> = rows.into();
         let used = self.stamp;
-        self.cache.insert(entry.uid, Laid { key, rows: rows.clone(), used });
+        self.cache.insert(
+            entry.uid,
+            Laid {
+                key,
+                rows: rows.clone(),
+                used,
+            },
+        );
         rows
     }
 
@@ -120,12 +127,16 @@ impl Layout {
             return end;
         };
         let index = transcript.index_of(uid);
-        if index >= end.0 + 1 {
+        if index > end.0 {
             return end;
         }
         let now = self.rows(transcript, index).len();
         // After a change of width the same text stays about where it was.
-        let row = if now == of || of == 0 { row } else { row * now / of };
+        let row = if now == of || of == 0 {
+            row
+        } else {
+            row * now / of
+        };
         (index, row.min(now.saturating_sub(1))).min(end)
     }
 
@@ -191,7 +202,7 @@ impl Layout {
     }
 
     /// Shows the oldest entry.
-    pub(super) fn to_top(&mut self, transcript: &Transcript) {
+    pub(super) fn show_top(&mut self, transcript: &Transcript) {
         self.go(transcript, (0, 0));
     }
 
@@ -253,7 +264,9 @@ impl Layout {
             return 0;
         };
         let from = transcript.index_of(uid);
-        let n: usize = (from..transcript.len()).map(|index| self.rows(transcript, index).len()).sum();
+        let n: usize = (from..transcript.len())
+            .map(|index| self.rows(transcript, index).len())
+            .sum();
         n.saturating_sub(height)
     }
 }

@@ -19,6 +19,8 @@ mod outside;
 #[cfg(test)]
 mod play;
 mod run;
+#[cfg(test)]
+mod screens;
 mod state;
 mod terminal;
 mod text;

@@ -33,8 +33,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(super) enum NetEvent {
     /// Connecting begins.
     Connecting,
-    /// The connection stands.
-    Up,
+    /// The connection stands; the address it goes to.
+    Up(String),
     /// It is lost, or could not be made.
     Down {
         /// In a few words.
@@ -138,11 +138,14 @@ impl Worker {
             }
             let url = (self.endpoint.url)();
             let (why, is_refused) = match dial(&url, &self.endpoint.token) {
-                Ok(socket) => match self.serve(socket, &mut n_failed) {
+                Ok(socket) => match self.serve(socket, url, &mut n_failed) {
                     Lost::Quit => return,
                     Lost::Gone(why) => (why, false),
                 },
-                Err(error) => (error.to_string(), matches!(error, DialError::NobodyThere(_))),
+                Err(error) => (
+                    error.to_string(),
+                    matches!(error, DialError::NobodyThere(_)),
+                ),
             };
             let retry = pause(n_failed, random_share());
             n_failed += 1;
@@ -170,9 +173,14 @@ impl Worker {
         }
     }
 
-    fn serve(&mut self, mut socket: WebSocket<TcpStream>, n_failed: &mut usize) -> Lost {
+    fn serve(
+        &mut self,
+        mut socket: WebSocket<TcpStream>,
+        url: String,
+        n_failed: &mut usize,
+    ) -> Lost {
         keep_alive(socket.get_ref());
-        if self.events.send(NetEvent::Up).is_err() {
+        if self.events.send(NetEvent::Up(url)).is_err() {
             return Lost::Quit;
         }
         let mut complained = false;
@@ -200,8 +208,12 @@ impl Worker {
                     continue;
                 }
                 Ok(Message::Close(frame)) => {
-                    let why = frame.map(|frame| frame.reason.to_string()).filter(|why| !why.is_empty());
-                    return Lost::Gone(why.unwrap_or_else(|| "the gateway closed the connection".to_owned()));
+                    let why = frame
+                        .map(|frame| frame.reason.to_string())
+                        .filter(|why| !why.is_empty());
+                    return Lost::Gone(
+                        why.unwrap_or_else(|| "the gateway closed the connection".to_owned()),
+                    );
                 }
                 Ok(_) => continue,
                 Err(error) if would_block(&error) => {}
@@ -212,7 +224,11 @@ impl Worker {
                 Ok(false) => {}
                 Err(lost) => return lost,
             }
-            let out = if wants_out { PollFlags::OUT } else { PollFlags::empty() };
+            let out = if wants_out {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
             let mut fds = [
                 PollFd::new(socket.get_ref(), PollFlags::IN | out),
                 PollFd::new(&self.woken, PollFlags::IN),
@@ -266,14 +282,19 @@ fn would_block(error: &Error) -> bool {
 
 fn gone(error: &Error) -> Lost {
     Lost::Gone(match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => "the gateway closed the connection".to_owned(),
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            "the gateway closed the connection".to_owned()
+        }
         error => format!("the gateway has gone: {error}"),
     })
 }
 
 fn unreadable(text: &str) -> String {
     let beginning: String = text.chars().take(80).collect();
-    format!("The gateway sends messages that this client cannot read: {}", clean_line(&beginning))
+    format!(
+        "The gateway sends messages that this client cannot read: {}",
+        clean_line(&beginning)
+    )
 }
 
 /// Returns the pause after so many failures in a row; `share` from 0 to 1 says where within its fifth up and down.
@@ -295,7 +316,17 @@ mod tests {
     #[test]
     fn pauses_grow_and_vary() {
         let ms = |n, share| pause(n, share).as_millis();
-        assert_eq!([ms(0, 0.5), ms(1, 0.5), ms(2, 0.5), ms(3, 0.5), ms(4, 0.5), ms(99, 0.5)], [500, 1_000, 2_000, 5_000, 10_000, 10_000]);
+        assert_eq!(
+            [
+                ms(0, 0.5),
+                ms(1, 0.5),
+                ms(2, 0.5),
+                ms(3, 0.5),
+                ms(4, 0.5),
+                ms(99, 0.5)
+            ],
+            [500, 1_000, 2_000, 5_000, 10_000, 10_000]
+        );
         assert_eq!((ms(1, 0.0), ms(1, 1.0)), (800, 1_200));
         assert!((0.0..=1.0).contains(&random_share()));
     }

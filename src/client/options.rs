@@ -28,8 +28,6 @@ pub enum Opening {
 pub struct Options {
     /// Where the gateway is.
     pub endpoint: Endpoint,
-    /// Its address for people.
-    pub address: String,
     /// The command that starts a gateway, for people.
     pub start_command: String,
     /// Starts one from here; `None`: not on offer.

@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::net::{Net, NetEvent};
 use super::options::{ClientError, Ended, Opening, Options, StartGateway};
 use super::outside;
-use super::state::{Effect, Event, Moment, Settings, Start, State, update};
+use super::state::{Effect, Event, Moment, Settings, Start, State, short_address, update};
 use super::terminal::{Screen, give_back};
 use super::text::Widths;
 use super::view::SPIN_MS;
@@ -45,7 +45,7 @@ pub fn run(options: Options) -> Result<Ended, ClientError> {
             ambiguous_is_wide: options.ambiguous_is_wide,
         },
         clock: Clock::local(),
-        address: options.address.clone(),
+        address: short_address(&(options.endpoint.url)()),
         start_command: options.start_command.clone(),
         may_start: options.start_gateway.is_some(),
         is_chinese: is_chinese(&options),
@@ -124,11 +124,15 @@ enum Flow {
 
 impl Client {
     /// Runs the loop; a panic in it keeps the draft like every other end. Returns the signal that ended it.
-    fn run(mut self, state: &mut State, signals: &Receiver<i32>) -> Result<Option<i32>, ClientError> {
+    fn run(
+        mut self,
+        state: &mut State,
+        signals: &Receiver<i32>,
+    ) -> Result<Option<i32>, ClientError> {
         let looped = catch_unwind(AssertUnwindSafe(|| self.turn(state, signals)));
         give_back();
         let session = state.session().unwrap_or_default().to_owned();
-        let draft = state.composer.expanded();
+        let draft = state.draft();
         let saved = self.files.save_draft(&session, &draft);
         if let Err(error) = saved {
             log::error!("the draft could not be kept: {error}");
@@ -142,7 +146,9 @@ impl Client {
     }
 
     fn moment(&self) -> Moment {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Moment {
             ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
@@ -159,7 +165,9 @@ impl Client {
                 state.is_dirty = false;
                 next_frame = now + self.frame;
             }
-            let due = state.next_due(self.spin_ms).map(|ms| self.began + Duration::from_millis(ms));
+            let due = state
+                .next_due(self.spin_ms)
+                .map(|ms| self.began + Duration::from_millis(ms));
             let frame = state.is_dirty.then_some(next_frame);
             let timer = match due.into_iter().chain(frame).min() {
                 Some(time) => at(time),
@@ -234,21 +242,40 @@ impl Client {
         Ok(Flow::GoOn)
     }
 
-    fn carry_out(&mut self, state: &mut State, effect: Effect, events: &mut VecDeque<Event>) -> io::Result<Flow> {
+    fn carry_out(
+        &mut self,
+        state: &mut State,
+        effect: Effect,
+        events: &mut VecDeque<Event>,
+    ) -> io::Result<Flow> {
         match effect {
             Effect::Send(message) => self.net.send(ClientMessage::to_json(&message)),
-            Effect::Remember(prompt) => note_failure(self.files.remember(&prompt), "the prompt could not be kept", events),
+            Effect::Remember(prompt) => note_failure(
+                self.files.remember(&prompt),
+                "the prompt could not be kept",
+                events,
+            ),
             Effect::SaveDraft { session, text } => {
-                note_failure(self.files.save_draft(&session, &text), "the draft could not be kept", events);
+                note_failure(
+                    self.files.save_draft(&session, &text),
+                    "the draft could not be kept",
+                    events,
+                );
             }
             Effect::ListPaths(asked) => {
-                let home = self.env.get("HOME").map(std::path::PathBuf::from).unwrap_or_default();
+                let home = self
+                    .env
+                    .get("HOME")
+                    .map(std::path::PathBuf::from)
+                    .unwrap_or_default();
                 let found = outside::list(&self.root, &home, &asked);
                 events.push_back(Event::Paths { asked, found });
             }
             Effect::Copy(text) => {
                 if !self.screen.copy(&text)? {
-                    events.push_back(Event::Note("too long for the clipboard; open it and select".to_owned()));
+                    events.push_back(Event::Note(
+                        "too long for the clipboard; open it and select".to_owned(),
+                    ));
                 }
             }
             Effect::Edit(text) => {
@@ -283,7 +310,8 @@ impl Client {
 
     /// Stops the process as the shell expects it; what follows happens after it was continued.
     fn suspend(&mut self, state: &mut State) -> io::Result<Flow> {
-        self.screen.lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
+        self.screen
+            .lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
         (state.columns, state.rows) = crossterm::terminal::size()?;
         state.is_dirty = true;
         Ok(Flow::GoOn)

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossterm::event::{
-    DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
-    PushKeyboardEnhancementFlags,
+    DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags,
+    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-    enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, queue};
 use ratatui::Terminal;
@@ -47,9 +47,13 @@ pub enum Mouse {
 impl Mouse {
     /// Finds a setting by its name.
     pub fn by_name(name: &str) -> Option<Self> {
-        [("wheel", Self::Wheel), ("off", Self::Off), ("all", Self::All)]
-            .into_iter()
-            .find_map(|(known, mouse)| (known == name).then_some(mouse))
+        [
+            ("wheel", Self::Wheel),
+            ("off", Self::Off),
+            ("all", Self::All),
+        ]
+        .into_iter()
+        .find_map(|(known, mouse)| (known == name).then_some(mouse))
     }
 }
 
@@ -127,7 +131,10 @@ fn enter(mouse: Mouse) -> io::Result<()> {
     let mut out = io::stdout();
     queue!(out, EnterAlternateScreen, EnableBracketedPaste)?;
     // Terminals that do not know these flags ignore them; the others tell shift+enter from enter.
-    queue!(out, PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES))?;
+    queue!(
+        out,
+        PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES)
+    )?;
     match mouse {
         Mouse::Wheel => out.write_all(MOUSE_ON)?,
         Mouse::All => out.write_all(MOUSE_ALL)?,

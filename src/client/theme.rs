@@ -44,18 +44,33 @@ impl Theme {
                 style = style.add_modifier(modifier);
             }
         };
-        add(look.bold || mono && matches!(look.role, Role::Accent | Role::Keyword), Modifier::BOLD);
+        add(
+            look.bold || mono && matches!(look.role, Role::Accent | Role::Keyword),
+            Modifier::BOLD,
+        );
         add(look.italic, Modifier::ITALIC);
         add(look.struck, Modifier::CROSSED_OUT);
-        add(look.underlined || mono && look.role == Role::Link, Modifier::UNDERLINED);
+        add(
+            look.underlined || mono && look.role == Role::Link,
+            Modifier::UNDERLINED,
+        );
         add(look.role == Role::Chosen, Modifier::REVERSED);
-        add(look.role == Role::Dim && matches!(self, Self::Auto | Self::Mono), Modifier::DIM);
+        add(
+            look.role == Role::Dim && matches!(self, Self::Auto | Self::Mono),
+            Modifier::DIM,
+        );
         style
     }
 
     fn colour(self, role: Role) -> Option<Color> {
         let named = |colour| Some(colour);
-        let of = |dark: u8, light: u8| Some(Color::Indexed(if self == Self::Light { light } else { dark }));
+        let of = |dark: u8, light: u8| {
+            Some(Color::Indexed(if self == Self::Light {
+                light
+            } else {
+                dark
+            }))
+        };
         if self == Self::Mono {
             return None;
         }

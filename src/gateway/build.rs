@@ -150,6 +150,7 @@ fn agent(config: &Config) -> Result<Agent> {
     }
     let first = candidates.remove(0);
     Ok(Agent {
+        token_limit: config.default_agent().token_limit.into(),
         models: Models::new(first, candidates),
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,

@@ -237,7 +237,11 @@ impl Apply<'_, '_> {
                 self.list(caller, *archived);
                 Ok(())
             }
-            InboundBody::Load { session } => self.load(caller, session),
+            InboundBody::Load {
+                session,
+                detail,
+                before,
+            } => self.load(caller, session, *detail, *before),
             InboundBody::Rename { session, title } => {
                 let Some(row) = self.target(caller, None, session.as_ref())? else {
                     self.not_found(caller);
@@ -489,7 +493,13 @@ impl Apply<'_, '_> {
         }));
     }
 
-    fn load(&mut self, caller: &Caller, session: &SessionId) -> Result<(), StorageError> {
+    fn load(
+        &mut self,
+        caller: &Caller,
+        session: &SessionId,
+        detail: bool,
+        before: Option<i64>,
+    ) -> Result<(), StorageError> {
         let Some(row) = self.tx.find_dialog(session)? else {
             self.not_found(caller);
             return Ok(());
@@ -501,7 +511,12 @@ impl Apply<'_, '_> {
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
             session: Some(row.session),
-            ask: Ask::Load { dialog: row.key },
+            ask: Ask::Load {
+                dialog: row.key,
+                title: super::shown_title(&row.title).to_owned(),
+                detail,
+                before,
+            },
         }));
         Ok(())
     }

@@ -11,6 +11,7 @@ mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod detail;
 mod prompt;
 mod query;
 mod recover;
@@ -46,6 +47,8 @@ pub struct Agent {
     pub models: Models,
     /// How much one turn may use.
     pub limits: TurnLimits,
+    /// How many tokens a request may hold.
+    pub token_limit: u64,
 }
 
 /// What the session works with; fixed for the life of the process.
@@ -110,8 +113,12 @@ impl Session {
         let (tell_end, ended) = bounded(1);
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
+        let facts = query::Facts {
+            model: deps.agent.models.first().model.model_id.clone(),
+            token_limit: deps.agent.token_limit,
+        };
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink);
+            query::serve(&questions, &db, &sink, &facts);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

@@ -210,6 +210,7 @@ impl Rig {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
             agent: Agent {
+                token_limit: 128_000,
                 models: Models::new(
                     Candidate {
                         provider: self.model.clone(),
@@ -333,6 +334,8 @@ impl Rig {
             caller("shown"),
             InboundBody::Load {
                 session: "cli_chat:local:1".parse().unwrap(),
+                detail: false,
+                before: None,
             },
         );
         match self.reply("shown") {
@@ -612,6 +615,8 @@ fn each_client_has_its_own_dialog() {
         caller("load"),
         InboundBody::Load {
             session: third.clone(),
+            detail: false,
+            before: None,
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);

@@ -16,7 +16,7 @@ mod tests;
 pub use client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, FrameError, Glance, HistoryCall, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
-    TokenUsage,
+    CommandInfo, FrameError, Glance, HistoryCall, HistoryEntry, ServerBody, ServerMessage,
+    SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

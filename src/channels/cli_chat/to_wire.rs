@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::bus::{self, Body, DialogInfo, HistoryItem, Outbound};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, HistoryCall, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
+    CommandInfo, HistoryCall, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage,
+    rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.

@@ -10,7 +10,8 @@ use super::input::Prompt;
 use super::link::{Arrival, Link};
 use super::render::Output;
 use crate::cli::exit::{self, Failure};
-use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage, SessionInfo};
+use crate::client::{PickError, pick};
+use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage};
 
 /// How long a turn may take to stop after the person gave up.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -116,7 +117,9 @@ impl Talk<'_> {
             include_archived: true,
         })?;
         match self.expect(|body| matches!(body, ServerBody::SessionList { .. }))? {
-            ServerBody::SessionList { sessions } => pick(&sessions, wanted),
+            ServerBody::SessionList { sessions } => {
+                pick(&sessions, wanted).map_err(|error| not_picked(&error))
+            }
             _ => Ok(current),
         }
     }
@@ -180,45 +183,11 @@ fn session_of(body: &ServerBody<'_>) -> String {
     }
 }
 
-/// Finds a dialog by its id, a unique beginning of it, its title, or a unique beginning of that.
-fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, Failure> {
-    let id = |info: &SessionInfo<'_>| {
-        info.session_id
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let lower = wanted.to_lowercase();
-    let rules: [&dyn Fn(&SessionInfo<'_>) -> bool; 4] = [
-        &|info| id(info) == wanted,
-        &|info| info.title == wanted,
-        &|info| id(info).starts_with(wanted),
-        &|info| info.title.to_lowercase().starts_with(&lower),
-    ];
-    for rule in rules {
-        let found: Vec<_> = sessions.iter().filter(|info| rule(info)).collect();
-        match found.as_slice() {
-            [] => {}
-            [one] => return Ok(one.session_id.to_string()),
-            several => {
-                let names: Vec<_> = several
-                    .iter()
-                    .take(5)
-                    .map(|info| format!("{} ({})", id(info), info.title))
-                    .collect();
-                return Err(Failure::new(
-                    exit::USAGE,
-                    format!("{wanted:?} fits several dialogs: {}", names.join(", ")),
-                )
-                .hint("use the whole id"));
-            }
-        }
-    }
-    Err(
-        Failure::new(exit::USAGE, format!("there is no dialog {wanted:?}"))
-            .hint("--new begins one"),
-    )
+fn not_picked(error: &PickError) -> Failure {
+    Failure::new(exit::USAGE, error.to_string()).hint(match error {
+        PickError::Several { .. } => "use the whole id",
+        PickError::Unknown(_) => "--new begins one",
+    })
 }
 
 fn signalled(signal: i32) -> Failure {

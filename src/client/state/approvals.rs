@@ -17,6 +17,10 @@ pub(in crate::client) struct Approval {
     /// What is asked in a sentence, and why it is asked; empty if not said.
     pub(in crate::client) summary: String,
     pub(in crate::client) reason: String,
+    /// Whether what it changes stays in the workspace.
+    pub(in crate::client) in_workspace: bool,
+    /// Whether "always" is remembered.
+    pub(in crate::client) can_always: bool,
     /// When silence becomes a no, in milliseconds since 1970.
     pub(in crate::client) expires_ms: Option<i64>,
     /// When it came into sight.
@@ -75,7 +79,7 @@ impl State {
         let is_armed = self.now.ms >= approval.armed_at(self.last_key_ms);
         let decision = match self.settings.keys.action(Place::Approval, key) {
             Some(Action::Allow) => Decision::Allow,
-            Some(Action::AllowAlways) => Decision::Always,
+            Some(Action::AllowAlways) if approval.can_always => Decision::Always,
             Some(Action::Deny) => Decision::Deny,
             _ => return false,
         };

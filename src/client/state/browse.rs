@@ -34,7 +34,11 @@ impl State {
 
     /// Handles a key in browse mode; false leaves it to the common keys.
     pub(super) fn browse_key(&mut self, key: Key, text: Option<char>) -> bool {
-        if self.browse.as_ref().is_some_and(|browse| browse.find.is_some()) {
+        if self
+            .browse
+            .as_ref()
+            .is_some_and(|browse| browse.find.is_some())
+        {
             self.find_key(key, text);
             return true;
         }
@@ -67,11 +71,17 @@ impl State {
     fn find_key(&mut self, key: Key, text: Option<char>) {
         let action = self.settings.keys.action(Place::List, key);
         let edit = self.settings.keys.action(Place::Compose, key);
-        let Some(browse) = &mut self.browse else { return };
+        let Some(browse) = &mut self.browse else {
+            return;
+        };
         match action {
             Some(Action::ListBack) => browse.find = None,
             Some(Action::ListAccept) => {
-                browse.query = browse.find.take().map(|line| line.expanded()).unwrap_or_default();
+                browse.query = browse
+                    .find
+                    .take()
+                    .map(|line| line.expanded())
+                    .unwrap_or_default();
                 self.find_next(-1);
             }
             _ => {
@@ -101,7 +111,10 @@ impl State {
         let Some(last) = self.transcript.len().checked_sub(1) else {
             return;
         };
-        let uid = self.transcript.get(index.min(last)).map_or(0, |entry| entry.uid);
+        let uid = self
+            .transcript
+            .get(index.min(last))
+            .map_or(0, |entry| entry.uid);
         if let Some(browse) = &mut self.browse {
             browse.uid = uid;
         }
@@ -114,14 +127,21 @@ impl State {
 
     fn find_next(&mut self, by: isize) {
         let Some(at) = self.browsed() else { return };
-        let query = self.browse.as_ref().map(|browse| browse.query.to_lowercase()).unwrap_or_default();
+        let query = self
+            .browse
+            .as_ref()
+            .map(|browse| browse.query.to_lowercase())
+            .unwrap_or_default();
         if query.is_empty() {
             return;
         }
         let n = self.transcript.len();
-        let places = (1..=n).map(|step| (at as isize + by * step as isize).rem_euclid(n as isize) as usize);
+        let places =
+            (1..=n).map(|step| (at as isize + by * step as isize).rem_euclid(n as isize) as usize);
         let found = places.into_iter().find(|index| {
-            self.transcript.get(*index).is_some_and(|entry| searched(entry).to_lowercase().contains(&query))
+            self.transcript
+                .get(*index)
+                .is_some_and(|entry| searched(entry).to_lowercase().contains(&query))
         });
         match found {
             Some(index) => self.browse_to(index),
@@ -131,16 +151,22 @@ impl State {
 
     fn toggle_entry(&mut self) {
         let Some(at) = self.browsed() else { return };
-        let open_now = match self.transcript.get(at).map(|entry| (&entry.body, entry.fold)) {
+        let open_now = match self
+            .transcript
+            .get(at)
+            .map(|entry| (&entry.body, entry.fold))
+        {
             Some((_, Fold::Open)) => true,
             Some((_, Fold::Folded)) => false,
             Some((Body::Reasoning { .. }, Fold::Auto)) => self.shows_reasoning,
-            Some((Body::Call(call), Fold::Auto)) => {
-                self.tools_open.unwrap_or(call.state == super::transcript::CallState::Failed)
-            }
+            Some((Body::Call(call), Fold::Auto)) => self
+                .tools_open
+                .unwrap_or(call.state == super::transcript::CallState::Failed),
             _ => return,
         };
-        self.transcript.change(at, |entry| entry.fold = if open_now { Fold::Folded } else { Fold::Open });
+        self.transcript.change(at, |entry| {
+            entry.fold = if open_now { Fold::Folded } else { Fold::Open }
+        });
         if let Some(uid) = self.transcript.get(at).map(|entry| entry.uid) {
             self.prepare_layout();
             self.layout.reveal(&self.transcript, uid);
@@ -165,7 +191,10 @@ impl State {
     }
 
     fn copy_code(&mut self) {
-        let code = self.browsed_text().map(|text| code_of(&text)).unwrap_or_default();
+        let code = self
+            .browsed_text()
+            .map(|text| code_of(&text))
+            .unwrap_or_default();
         if code.is_empty() {
             self.say("there is no code in it");
         } else {
@@ -194,7 +223,9 @@ fn code_of(text: &str) -> String {
     let mut fence: Option<&str> = None;
     for line in text.lines() {
         let start = line.trim_start();
-        let mark = ["```", "~~~"].into_iter().find(|mark| start.starts_with(mark));
+        let mark = ["```", "~~~"]
+            .into_iter()
+            .find(|mark| start.starts_with(mark));
         match (fence, mark) {
             (None, Some(mark)) => {
                 fence = Some(mark);
@@ -220,8 +251,11 @@ fn link_of(text: &str) -> Option<String> {
         rest.starts_with("http://") || rest.starts_with("https://")
     })?;
     let rest = &text[start.0..];
-    let ends = |c: char| c.is_whitespace() || c.is_control() || "<>\"'`|\\^{})]」》）。，、；！？".contains(c);
-    let link = rest[..rest.find(ends).unwrap_or(rest.len())].trim_end_matches(['.', ',', ';', ':', '!', '?']);
+    let ends = |c: char| {
+        c.is_whitespace() || c.is_control() || "<>\"'`|\\^{})]」》）。，、；！？".contains(c)
+    };
+    let link = rest[..rest.find(ends).unwrap_or(rest.len())]
+        .trim_end_matches(['.', ',', ';', ':', '!', '?']);
     (link.len() > "https://".len()).then(|| link.to_owned())
 }
 
@@ -231,10 +265,16 @@ mod tests {
 
     #[test]
     fn code_and_links_are_found() {
-        assert_eq!(code_of("a\n```rust\nlet x;\n```\nb\n~~~\n中文\n~~~"), "let x;\n\n中文\n");
+        assert_eq!(
+            code_of("a\n```rust\nlet x;\n```\nb\n~~~\n中文\n~~~"),
+            "let x;\n\n中文\n"
+        );
         assert_eq!(code_of("none"), "");
         let check = |text: &str, wanted: Option<&str>| assert_eq!(link_of(text).as_deref(), wanted);
-        check("见[文档](https://example.org/a?b=1)。", Some("https://example.org/a?b=1"));
+        check(
+            "见[文档](https://example.org/a?b=1)。",
+            Some("https://example.org/a?b=1"),
+        );
         check("see http://example.org/x.", Some("http://example.org/x"));
         check("httpx https://", None);
         check("javascript:alert(1)", None);

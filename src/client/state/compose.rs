@@ -88,11 +88,19 @@ impl State {
             Action::NewDialog => self.create_dialog(),
             Action::ToggleTools => {
                 self.tools_open = Some(!self.tools_open.unwrap_or(false));
-                self.say(if self.tools_open == Some(true) { "tool output open" } else { "tool output folded" });
+                self.say(if self.tools_open == Some(true) {
+                    "tool output open"
+                } else {
+                    "tool output folded"
+                });
             }
             Action::ToggleReasoning => {
                 self.shows_reasoning = !self.shows_reasoning;
-                self.say(if self.shows_reasoning { "reasoning shown" } else { "reasoning hidden" });
+                self.say(if self.shows_reasoning {
+                    "reasoning shown"
+                } else {
+                    "reasoning hidden"
+                });
             }
             Action::PageUp => self.scroll(-self.page()),
             Action::PageDown => self.scroll(self.page()),
@@ -100,7 +108,7 @@ impl State {
             Action::LineDown => self.scroll(1),
             Action::Top => {
                 self.prepare_layout();
-                self.layout.to_top(&self.transcript);
+                self.layout.show_top(&self.transcript);
                 self.load_older();
             }
             Action::Bottom => self.layout.follow(),
@@ -126,12 +134,20 @@ impl State {
     fn vertical(&mut self, up: bool) {
         let width = composer_columns(self);
         let widths = self.settings.widths;
-        let moved = if up { self.composer.up(width, widths) } else { self.composer.down(width, widths) };
+        let moved = if up {
+            self.composer.up(width, widths)
+        } else {
+            self.composer.down(width, widths)
+        };
         if moved {
             return;
         }
         let draft = self.composer.expanded();
-        let prompt = if up { self.history.earlier(&draft).map(str::to_owned) } else { self.history.later() };
+        let prompt = if up {
+            self.history.earlier(&draft).map(str::to_owned)
+        } else {
+            self.history.later()
+        };
         if let Some(prompt) = prompt {
             self.composer.set(&prompt);
             self.draft_due = Some(self.now.ms + DRAFT_MS);
@@ -140,7 +156,9 @@ impl State {
     }
 
     fn interrupt(&mut self) {
-        let is_second = self.interrupt_ms.is_some_and(|at| self.now.ms.saturating_sub(at) <= TWICE_MS);
+        let is_second = self
+            .interrupt_ms
+            .is_some_and(|at| self.now.ms.saturating_sub(at) <= TWICE_MS);
         if is_second {
             self.out.push(Effect::Quit);
             return;
@@ -149,19 +167,26 @@ impl State {
         let key = self.settings.keys.hint(Action::Interrupt);
         if self.is_busy() {
             self.stop_turn();
-            self.say(format!("stopping · {key} again leaves, the gateway goes on"));
+            self.say(format!(
+                "stopping · {key} again leaves, the gateway goes on"
+            ));
         } else if self.composer.is_empty() {
             self.say(format!("{key} again leaves"));
         } else {
             self.keep_draft_aside();
             self.composer.clear();
             self.edited();
-            self.say(format!("draft cleared · up brings it back · {key} again leaves"));
+            self.say(format!(
+                "draft cleared · up brings it back · {key} again leaves"
+            ));
         }
     }
 
     fn page(&self) -> isize {
-        isize::try_from(transcript_rows(self)).unwrap_or(isize::MAX).saturating_sub(2).max(1)
+        isize::try_from(transcript_rows(self))
+            .unwrap_or(isize::MAX)
+            .saturating_sub(2)
+            .max(1)
     }
 
     /// Scrolls the transcript; at the top older messages are asked for.
@@ -181,7 +206,13 @@ impl State {
 
     /// Tells whether starting a gateway is on offer.
     pub(in crate::client) fn can_start_gateway(&self) -> bool {
-        let refused = matches!(self.link, Link::Offline { is_refused: true, .. });
+        let refused = matches!(
+            self.link,
+            Link::Offline {
+                is_refused: true,
+                ..
+            }
+        );
         refused && self.settings.may_start && !self.is_starting
     }
 
@@ -197,7 +228,7 @@ impl State {
     pub(super) fn save_draft(&mut self) {
         self.draft_due = None;
         let session = self.session().unwrap_or_default().to_owned();
-        let text = self.composer.expanded();
+        let text = self.draft();
         if text.is_empty() {
             self.drafts.remove(&session);
         } else {

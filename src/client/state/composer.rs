@@ -118,11 +118,17 @@ impl Composer {
     }
 
     fn previous(&self, from: usize) -> usize {
-        self.text[..from].grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
+        self.text[..from]
+            .grapheme_indices(true)
+            .next_back()
+            .map_or(0, |(at, _)| at)
     }
 
     fn next(&self, from: usize) -> usize {
-        self.text[from..].graphemes(true).next().map_or(from, |cluster| from + cluster.len())
+        self.text[from..]
+            .graphemes(true)
+            .next()
+            .map_or(from, |cluster| from + cluster.len())
     }
 
     /// Text put before a combining mark joins it: the caret then belongs behind the whole cluster.
@@ -166,13 +172,23 @@ impl Composer {
     /// Deletes to the start of the line, or the line break before it.
     pub(in crate::client) fn kill_to_start(&mut self) {
         let start = self.line_start();
-        self.kill(if start == self.caret { self.previous(self.caret)..self.caret } else { start..self.caret });
+        self.kill(if start == self.caret {
+            self.previous(self.caret)..self.caret
+        } else {
+            start..self.caret
+        });
     }
 
     /// Deletes to the end of the line, or the line break there.
     pub(in crate::client) fn kill_to_end(&mut self) {
         let end = self.line_end();
-        self.kill(self.caret..if end == self.caret { self.next(self.caret) } else { end });
+        self.kill(
+            self.caret..if end == self.caret {
+                self.next(self.caret)
+            } else {
+                end
+            },
+        );
     }
 
     /// Deletes the word before the caret.
@@ -221,11 +237,6 @@ impl Composer {
         self.move_to(self.line_end());
     }
 
-    /// Moves behind everything.
-    pub(in crate::client) fn to_end(&mut self) {
-        self.move_to(self.text.len());
-    }
-
     fn move_to(&mut self, place: usize) {
         self.caret = place;
         self.goal = None;
@@ -236,7 +247,9 @@ impl Composer {
     }
 
     fn line_end(&self) -> usize {
-        self.text[self.caret..].find('\n').map_or(self.text.len(), |at| self.caret + at)
+        self.text[self.caret..]
+            .find('\n')
+            .map_or(self.text.len(), |at| self.caret + at)
     }
 
     fn word_start(&self) -> usize {
@@ -275,7 +288,12 @@ impl Composer {
         self.vertical(width, widths, |row, n| (row + 1 < n).then_some(row + 1))
     }
 
-    fn vertical(&mut self, width: usize, widths: Widths, to: impl Fn(usize, usize) -> Option<usize>) -> bool {
+    fn vertical(
+        &mut self,
+        width: usize,
+        widths: Widths,
+        to: impl Fn(usize, usize) -> Option<usize>,
+    ) -> bool {
         let cuts = self.cuts(width, widths);
         let (row, column) = self.caret_in(&cuts, width, widths);
         let Some(cut) = to(row, cuts.len()).and_then(|row| cuts.get(row)) else {
@@ -294,7 +312,12 @@ impl Composer {
             place += cluster.len();
         }
         // The end of a row that goes on is the start of the next one.
-        if place == cut.end && cut.end == last && cuts.iter().any(|other| other.start == place && other != cut) {
+        if place == cut.end
+            && cut.end == last
+            && cuts
+                .iter()
+                .any(|other| other.start == place && other != cut)
+        {
             place = self.previous(place).max(cut.start);
         }
         self.caret = place;
@@ -306,7 +329,10 @@ impl Composer {
     pub(in crate::client) fn lay_out(&self, width: usize, widths: Widths) -> Laid {
         let cuts = self.cuts(width, widths);
         let caret = self.caret_in(&cuts, width, widths);
-        let rows = cuts.iter().map(|cut| self.shown(&self.text[cut.start..cut.shown_end], width, widths)).collect();
+        let rows = cuts
+            .iter()
+            .map(|cut| self.shown(&self.text[cut.start..cut.shown_end], width, widths))
+            .collect();
         Laid { rows, caret }
     }
 
@@ -318,32 +344,40 @@ impl Composer {
             if line.chars().any(|c| placeholder_index(c).is_some()) {
                 self.cut_with_labels(line, from, width, widths, &mut cuts);
             } else {
-                cuts.extend(wrap(line, width, width, widths, false).into_iter().map(|cut| Cut {
-                    start: cut.start + from,
-                    end: cut.end + from,
-                    shown_end: cut.shown_end + from,
-                    ..cut
-                }));
+                cuts.extend(
+                    wrap(line, width, width, widths, false)
+                        .into_iter()
+                        .map(|cut| Cut {
+                            start: cut.start + from,
+                            end: cut.end + from,
+                            shown_end: cut.shown_end + from,
+                            ..cut
+                        }),
+                );
             }
-            from += line.len() + 1;
-        }
-        // A caret behind a full last row needs a row of its own.
-        if let Some(last) = cuts.last()
-            && last.width >= width
-            && self.text.len() == last.end
-        {
-            let end = last.end;
-            cuts.push(Cut {
-                start: end,
-                end,
-                shown_end: end,
-                width: 0,
-            });
+            // A caret behind a full row needs a row of its own.
+            let end = from + line.len();
+            if self.caret == end && cuts.last().is_some_and(|last| last.width >= width) {
+                cuts.push(Cut {
+                    start: end,
+                    end,
+                    shown_end: end,
+                    width: 0,
+                });
+            }
+            from = end + 1;
         }
         cuts
     }
 
-    fn cut_with_labels(&self, line: &str, from: usize, width: usize, widths: Widths, cuts: &mut Vec<Cut>) {
+    fn cut_with_labels(
+        &self,
+        line: &str,
+        from: usize,
+        width: usize,
+        widths: Widths,
+        cuts: &mut Vec<Cut>,
+    ) {
         let mut start = 0;
         let mut used = 0;
         let mut close = |start: usize, end: usize, used: usize| {
@@ -366,12 +400,17 @@ impl Composer {
     }
 
     fn caret_in(&self, cuts: &[Cut], width: usize, widths: Widths) -> (usize, usize) {
-        let row = cuts.partition_point(|cut| cut.start <= self.caret).saturating_sub(1);
+        let row = cuts
+            .partition_point(|cut| cut.start <= self.caret)
+            .saturating_sub(1);
         let Some(cut) = cuts.get(row) else {
             return (0, 0);
         };
         let before = &self.text[cut.start..self.caret.max(cut.start)];
-        let column: usize = before.graphemes(true).map(|cluster| self.columns(cluster, width, widths)).sum();
+        let column: usize = before
+            .graphemes(true)
+            .map(|cluster| self.columns(cluster, width, widths))
+            .sum();
         (row, column.min(width.saturating_sub(1)))
     }
 
@@ -395,16 +434,21 @@ impl Composer {
         if !text.chars().any(|c| placeholder_index(c).is_some()) {
             return text.to_owned();
         }
-        let parts = text.graphemes(true).map(|cluster| match self.label(cluster) {
-            Some(label) => widths.fit(&label, width),
-            None => cluster.to_owned(),
-        });
+        let parts = text
+            .graphemes(true)
+            .map(|cluster| match self.label(cluster) {
+                Some(label) => widths.fit(&label, width),
+                None => cluster.to_owned(),
+            });
         parts.collect()
     }
 }
 
 fn is_word(cluster: &str) -> bool {
-    cluster.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_' || placeholder_index(c).is_some())
+    cluster
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_alphanumeric() || c == '_' || placeholder_index(c).is_some())
 }
 
 #[cfg(test)]
@@ -427,7 +471,7 @@ mod tests {
             places.push(composer.caret());
         }
         assert_eq!(places, [25, 22, 4, 1, 0]);
-        composer.to_end();
+        composer.end();
         composer.backspace();
         composer.backspace();
         assert_eq!(composer.text(), "a中");
@@ -471,7 +515,9 @@ mod tests {
         composer.backspace();
         assert_eq!(composer.expanded(), "看  好");
         composer.paste(&"x".repeat(1_001));
-        assert!(composer.lay_out(60, Widths::default()).rows[0].contains("[paste 1001 characters]"));
+        assert!(
+            composer.lay_out(60, Widths::default()).rows[0].contains("[paste 1001 characters]")
+        );
         composer.paste("short\npaste");
         assert!(composer.text().contains("short\npaste"));
     }
@@ -480,7 +526,10 @@ mod tests {
     fn up_and_down_keep_the_column() {
         let widths = Widths::default();
         let mut composer = with("一二三四五六\nab\n一二三四");
-        assert_eq!(composer.lay_out(8, widths).rows, ["一二三四", "五六", "ab", "一二三四", ""]);
+        assert_eq!(
+            composer.lay_out(8, widths).rows,
+            ["一二三四", "五六", "ab", "一二三四", ""]
+        );
         composer.left();
         assert_eq!(composer.lay_out(8, widths).caret, (3, 6));
         assert!(composer.up(8, widths));

@@ -43,7 +43,12 @@ pub(in crate::client) struct DialogList {
 impl DialogList {
     /// Lists what fits the filter: title or id.
     pub(in crate::client) fn shown(&self) -> Vec<&Listed> {
-        let words: Vec<String> = self.filter.expanded().split_whitespace().map(str::to_lowercase).collect();
+        let words: Vec<String> = self
+            .filter
+            .expanded()
+            .split_whitespace()
+            .map(str::to_lowercase)
+            .collect();
         let fits = |listed: &&Listed| {
             let text = format!("{} {}", listed.title.to_lowercase(), listed.id);
             words.iter().all(|word| text.contains(word))
@@ -52,7 +57,9 @@ impl DialogList {
     }
 
     fn chosen_one(&self) -> Option<Listed> {
-        self.shown().get(self.chosen).map(|listed| (*listed).clone())
+        self.shown()
+            .get(self.chosen)
+            .map(|listed| (*listed).clone())
     }
 }
 
@@ -75,7 +82,8 @@ impl State {
 
     /// Asks for the dialogs, archived ones too if they are shown.
     pub(super) fn ask_for_list(&mut self) {
-        let include_archived = matches!(&self.overlay, Overlay::Dialogs(list) if list.shows_archived);
+        let include_archived =
+            matches!(&self.overlay, Overlay::Dialogs(list) if list.shows_archived);
         self.ask(ClientBody::ListSessions { include_archived });
     }
 
@@ -135,8 +143,12 @@ impl State {
             },
             DialogMode::Choose => match (on_dialogs, on_list) {
                 (Some(action), _) => self.manage(action, chosen),
-                (_, Some(Action::ListUp)) => list.chosen = step(list.chosen, -1, list.shown().len()),
-                (_, Some(Action::ListDown)) => list.chosen = step(list.chosen, 1, list.shown().len()),
+                (_, Some(Action::ListUp)) => {
+                    list.chosen = step(list.chosen, -1, list.shown().len())
+                }
+                (_, Some(Action::ListDown)) => {
+                    list.chosen = step(list.chosen, 1, list.shown().len())
+                }
                 (_, Some(Action::ListBack)) => self.overlay = Overlay::None,
                 (_, Some(Action::ListAccept)) => {
                     if let Some(listed) = chosen {

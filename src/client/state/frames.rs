@@ -11,7 +11,12 @@ use crate::client::text::clean_line;
 use crate::wire::{ClientBody, ServerBody, ServerMessage, SessionInfo};
 
 /// What is asked for in `hello`; an older gateway ignores what it does not know.
-const CAPABILITIES: [&str; 4] = ["stream", "approval_request", "approval_resolved", "session_updated"];
+const CAPABILITIES: [&str; 4] = [
+    "stream",
+    "approval_request",
+    "approval_resolved",
+    "session_updated",
+];
 /// Live output kept of one call, in bytes.
 const MAX_LIVE_BYTES: usize = 256 * 1024;
 
@@ -20,7 +25,8 @@ impl State {
     pub(super) fn on_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Connecting => self.link = Link::Connecting,
-            NetEvent::Up => {
+            NetEvent::Up(url) => {
+                self.settings.address = short_address(&url);
                 self.link = Link::Online;
                 self.is_starting = false;
                 self.is_loading_older = false;
@@ -45,10 +51,15 @@ impl State {
     fn on_frame(&mut self, message: ServerMessage<'static>) {
         let id = message.request_id.as_deref();
         match message.body {
-            ServerBody::SessionEstablished { session_id, title } => self.begin(session_id.into_owned(), title.into_owned()),
+            ServerBody::SessionEstablished { session_id, title } => {
+                self.begin(session_id.into_owned(), title.into_owned())
+            }
             ServerBody::SessionCreated { session_id, title } => {
                 let (id, title) = (session_id.into_owned(), title.into_owned());
-                self.established = Some(Dialog { id: id.clone(), title });
+                self.established = Some(Dialog {
+                    id: id.clone(),
+                    title,
+                });
                 self.open(&id);
             }
             ServerBody::SessionList { sessions } => self.on_list(&sessions),
@@ -87,7 +98,8 @@ impl State {
                 self.retitle(&session_id, &title);
                 self.refresh_list();
             }
-            ServerBody::SessionArchived { session_id } | ServerBody::SessionDeleted { session_id } => {
+            ServerBody::SessionArchived { session_id }
+            | ServerBody::SessionDeleted { session_id } => {
                 if self.session() == Some(&*session_id) {
                     self.start = Start::Newest;
                     self.established = None;
@@ -105,7 +117,11 @@ impl State {
             }
             ServerBody::SlashCommandsList { commands } => {
                 let owned = |command: crate::wire::CommandInfo<'_>| {
-                    (clean_line(&command.name), clean_line(&command.usage), clean_line(&command.description))
+                    (
+                        clean_line(&command.name),
+                        clean_line(&command.usage),
+                        clean_line(&command.description),
+                    )
                 };
                 self.commands = commands.into_iter().map(owned).collect();
             }
@@ -114,7 +130,10 @@ impl State {
                 content,
                 session_id,
             } => self.on_command(id, &command, content.into_owned(), session_id.as_deref()),
-            ServerBody::SystemNotification { content, session_id } => {
+            ServerBody::SystemNotification {
+                content,
+                session_id,
+            } => {
                 if session_id.is_none_or(|session| self.session() == Some(&*session)) {
                     self.remark(content.into_owned(), Tone::Notice);
                 }
@@ -135,18 +154,41 @@ impl State {
                 arguments,
                 expires_at,
                 session_id,
+                summary,
+                reason,
+                in_workspace,
+                can_always,
             } => {
                 if self.session() == Some(&*session_id) {
                     self.ask_approval(Approval {
                         id: approval_id.into_owned(),
                         name: name.into_owned(),
                         arguments: arguments.into_owned(),
-                        summary: String::new(),
-                        reason: String::new(),
+                        summary: summary.into_owned(),
+                        reason: reason.into_owned(),
+                        in_workspace,
+                        can_always,
                         expires_ms: clock::parse(&expires_at),
                         shown_ms: 0,
                     });
                 }
+            }
+            ServerBody::ApprovalResolved {
+                approval_id,
+                decision,
+                ..
+            } => {
+                let waited = self
+                    .approvals
+                    .iter()
+                    .any(|approval| approval.id == approval_id);
+                if waited {
+                    self.say(format!(
+                        "that question is settled: {}",
+                        clean_line(&decision)
+                    ));
+                }
+                self.resolve_approval(&approval_id);
             }
             ServerBody::SessionUpdated(info) => self.on_updated(&info),
             ServerBody::Pong {} | ServerBody::Unknown => {}
@@ -180,8 +222,11 @@ impl State {
                     is_stopping: false,
                 });
             }
-            ServerBody::AssistantDelta { content, reasoning, .. } => {
-                self.transcript.stream(&content, reasoning, self.now.unix_ms);
+            ServerBody::AssistantDelta {
+                content, reasoning, ..
+            } => {
+                self.transcript
+                    .stream(&content, reasoning, self.now.unix_ms);
                 self.doing(if reasoning { "thinking" } else { "writing" });
             }
             ServerBody::ToolStarted {
@@ -200,10 +245,14 @@ impl State {
                     state: CallState::Running,
                     took_ms: None,
                 };
-                self.transcript.push(Body::Call(call), Some(self.now.unix_ms));
+                self.transcript
+                    .push(Body::Call(call), Some(self.now.unix_ms));
             }
-            ServerBody::ToolOutput { call_id, content, .. } => {
-                self.transcript.change_call(&call_id, |call| add_live(&mut call.output, &content));
+            ServerBody::ToolOutput {
+                call_id, content, ..
+            } => {
+                self.transcript
+                    .change_call(&call_id, |call| add_live(&mut call.output, &content));
             }
             ServerBody::ToolFinished {
                 call_id,
@@ -213,7 +262,11 @@ impl State {
                 ..
             } => {
                 self.transcript.change_call(&call_id, |call| {
-                    call.state = if is_error { CallState::Failed } else { CallState::Done };
+                    call.state = if is_error {
+                        CallState::Failed
+                    } else {
+                        CallState::Done
+                    };
                     call.output = content.into_owned();
                     call.took_ms = Some(took_ms);
                 });
@@ -236,7 +289,9 @@ impl State {
                 if !model.is_empty() {
                     own.model = clean_line(&model);
                 }
-                if let (Some(cost), Some(currency)) = (cost.and_then(|cost| cost.as_f64()), currency) {
+                if let (Some(cost), Some(currency)) =
+                    (cost.and_then(|cost| cost.as_f64()), currency)
+                {
                     *own.cost.entry(clean_line(&currency)).or_default() += cost;
                 }
                 self.turn = None;
@@ -247,9 +302,7 @@ impl State {
 
     fn doing(&mut self, what: &str) {
         if let Some(turn) = &mut self.turn {
-            if turn.doing != what {
-                turn.doing = what.to_owned();
-            }
+            what.clone_into(&mut turn.doing);
         }
     }
 
@@ -314,7 +367,10 @@ impl State {
     }
 
     fn retitle(&mut self, session: &str, title: &str) {
-        for dialog in [&mut self.dialog, &mut self.established].into_iter().flatten() {
+        for dialog in [&mut self.dialog, &mut self.established]
+            .into_iter()
+            .flatten()
+        {
             if dialog.id == session {
                 dialog.title = title.to_owned();
             }
@@ -333,7 +389,11 @@ impl State {
     }
 
     fn set_delivery(&mut self, id: Option<&str>, delivery: Delivery) {
-        let uid = self.pending.iter().find(|pending| id == Some(&pending.request_id)).and_then(|pending| pending.uid);
+        let uid = self
+            .pending
+            .iter()
+            .find(|pending| id == Some(&pending.request_id))
+            .and_then(|pending| pending.uid);
         if let Some(uid) = uid {
             self.set_delivery_of(uid, delivery);
         }
@@ -349,7 +409,10 @@ impl State {
 
     /// Moves an input that waited into the transcript: its turn comes.
     fn show_queued(&mut self, id: Option<&str>) {
-        let waiting = self.pending.iter().position(|pending| id == Some(&pending.request_id) && pending.uid.is_none());
+        let waiting = self
+            .pending
+            .iter()
+            .position(|pending| id == Some(&pending.request_id) && pending.uid.is_none());
         if let Some(at) = waiting {
             let text = self.pending[at].text.clone();
             self.pending[at].uid = Some(self.push_user(&text, Delivery::Running));
@@ -357,7 +420,10 @@ impl State {
     }
 
     fn take_pending(&mut self, id: Option<&str>) -> Option<super::Pending> {
-        let at = self.pending.iter().position(|pending| id == Some(&pending.request_id))?;
+        let at = self
+            .pending
+            .iter()
+            .position(|pending| id == Some(&pending.request_id))?;
         self.pending.remove(at)
     }
 
@@ -380,8 +446,11 @@ impl State {
             }
             return;
         }
-        let is_known = pending.as_ref().is_some_and(|pending| pending.is_resent)
-            && self.transcript.iter().rev().take(64).any(|entry| matches!(&entry.body, Body::Answer { text, .. } if text == content));
+        let is_known =
+            pending.as_ref().is_some_and(|pending| pending.is_resent)
+                && self.transcript.iter().rev().take(64).any(
+                    |entry| matches!(&entry.body, Body::Answer { text, .. } if text == content),
+                );
         if !is_known {
             self.transcript.finish_answer(content, self.now.unix_ms);
         }
@@ -396,7 +465,13 @@ impl State {
         }
     }
 
-    fn on_command(&mut self, id: Option<&str>, command: &str, content: String, session: Option<&str>) {
+    fn on_command(
+        &mut self,
+        id: Option<&str>,
+        command: &str,
+        content: String,
+        session: Option<&str>,
+    ) {
         let pending = self.take_pending(id);
         let is_own_stop = command == "/stop" && pending.is_none();
         if is_own_stop {
@@ -408,7 +483,10 @@ impl State {
             };
             self.remark(text, Tone::Plain);
         }
-        let changes = ["/new", "/switch", "/delete", "/archive", "/clear", "/compact", "/rename"].contains(&command);
+        let changes = [
+            "/new", "/switch", "/delete", "/archive", "/clear", "/compact", "/rename",
+        ]
+        .contains(&command);
         if let Some(session) = session.filter(|_| changes) {
             let session = session.to_owned();
             self.open(&session);
@@ -443,7 +521,11 @@ impl State {
             self.transcript.close_streams();
             self.transcript.stop_calls();
             self.turn = None;
-            let delivery = if stopped { Delivery::Stopped } else { Delivery::Failed };
+            let delivery = if stopped {
+                Delivery::Stopped
+            } else {
+                Delivery::Failed
+            };
             match pending.uid {
                 Some(uid) => self.set_delivery_of(uid, delivery),
                 None if stopped => return,
@@ -466,8 +548,16 @@ impl State {
     }
 
     fn remark(&mut self, text: String, tone: Tone) {
-        self.transcript.push(Body::Remark { text, tone }, Some(self.now.unix_ms));
+        self.transcript
+            .push(Body::Remark { text, tone }, Some(self.now.unix_ms));
     }
+}
+
+/// Writes `ws://127.0.0.1:19876/ws` as `ws 127.0.0.1:19876`.
+pub(in crate::client) fn short_address(url: &str) -> String {
+    let short = url.trim_end_matches("/ws");
+    let (scheme, place) = short.split_once("://").unwrap_or(("", short));
+    clean_line(&format!("{scheme} {place}")).trim().to_owned()
 }
 
 /// Appends live output; of very much the end is kept.

@@ -15,12 +15,19 @@ impl History {
     /// Takes up the prompts of earlier runs.
     pub(super) fn new(mut prompts: Vec<String>) -> Self {
         prompts.drain(..prompts.len().saturating_sub(MAX_PROMPTS));
-        Self { prompts, walk: None }
+        Self {
+            prompts,
+            walk: None,
+        }
     }
 
     /// Adds a prompt; the same again is kept once.
     pub(super) fn add(&mut self, prompt: &str) {
-        self.walk = None;
+        self.leave();
+        self.put(prompt);
+    }
+
+    fn put(&mut self, prompt: &str) {
         self.prompts.retain(|known| known != prompt);
         self.prompts.push(prompt.to_owned());
         if self.prompts.len() > MAX_PROMPTS {
@@ -55,9 +62,18 @@ impl History {
         }
     }
 
-    /// Ends the walk: what is shown is edited and now the draft.
+    /// Ends the walk: what is shown is edited and now the draft. The draft from before becomes the newest prompt.
     pub(super) fn leave(&mut self) {
-        self.walk = None;
+        if let Some((_, kept)) = self.walk.take()
+            && !kept.trim().is_empty()
+        {
+            self.put(&kept);
+        }
+    }
+
+    /// Returns the draft from before the walk.
+    pub(super) fn kept_draft(&self) -> Option<&str> {
+        self.walk.as_ref().map(|(_, kept)| kept.as_str())
     }
 
     /// Lists prompts that hold all the words, newest first.
@@ -67,12 +83,20 @@ impl History {
             let lower = prompt.to_lowercase();
             words.iter().all(|word| lower.contains(word))
         };
-        self.prompts.iter().rev().filter(fits).map(String::as_str).collect()
+        self.prompts
+            .iter()
+            .rev()
+            .filter(fits)
+            .map(String::as_str)
+            .collect()
     }
 
     /// Counts how often a command was used.
     pub(super) fn n_uses(&self, command: &str) -> usize {
-        self.prompts.iter().filter(|prompt| prompt.split_whitespace().next() == Some(command)).count()
+        self.prompts
+            .iter()
+            .filter(|prompt| prompt.split_whitespace().next() == Some(command))
+            .count()
     }
 }
 

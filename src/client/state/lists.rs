@@ -42,11 +42,21 @@ pub(super) enum MenuDoes {
 /// Actions that make no sense in a menu: they move the caret or need what is being typed.
 fn is_offered(action: Action) -> bool {
     use Action::{
-        Dialogs, Editor, Help, NewDialog, Redraw, SearchHistory, StartGateway, Suspend, TakeBack, ToggleReasoning, ToggleTools,
-        Top,
+        Dialogs, Editor, Help, NewDialog, Redraw, SearchHistory, StartGateway, Suspend, TakeBack,
+        ToggleReasoning, ToggleTools, Top,
     };
     let offered = [
-        NewDialog, Dialogs, ToggleTools, ToggleReasoning, SearchHistory, Editor, TakeBack, Top, Redraw, StartGateway, Suspend,
+        NewDialog,
+        Dialogs,
+        ToggleTools,
+        ToggleReasoning,
+        SearchHistory,
+        Editor,
+        TakeBack,
+        Top,
+        Redraw,
+        StartGateway,
+        Suspend,
         Help,
     ];
     offered.contains(&action)
@@ -56,11 +66,14 @@ impl State {
     /// Lists the lines of the command menu that fit the filter.
     pub(in crate::client) fn menu_items(&self, filter: &str) -> Vec<MenuItem> {
         let keys = &self.settings.keys;
-        let actions = TABLE.iter().filter(|row| row.place == Place::Compose && is_offered(row.action)).map(|row| MenuItem {
-            label: row.help.to_owned(),
-            note: keys.names(row).first().cloned().unwrap_or_default(),
-            does: MenuDoes::Action(row.action),
-        });
+        let actions = TABLE
+            .iter()
+            .filter(|row| row.place == Place::Compose && is_offered(row.action))
+            .map(|row| MenuItem {
+                label: row.help.to_owned(),
+                note: keys.names(row).first().cloned().unwrap_or_default(),
+                does: MenuDoes::Action(row.action),
+            });
         let commands = self.commands.iter().map(|(name, usage, help)| MenuItem {
             label: format!("{usage}  {help}"),
             note: String::new(),
@@ -82,12 +95,16 @@ impl State {
     /// Handles a key while the menu or the search in the history is open.
     pub(super) fn chooser_key(&mut self, key: Key, text: Option<char>) {
         let is_menu = matches!(self.overlay, Overlay::Menu(_));
-        let Overlay::Menu(chooser) | Overlay::History(chooser) = &mut self.overlay else {
+        let (Overlay::Menu(chooser) | Overlay::History(chooser)) = &mut self.overlay else {
             return;
         };
         let filter = chooser.filter.expanded();
         let chosen = chooser.chosen;
-        let n = if is_menu { self.menu_items(&filter).len() } else { self.history.find(&filter).len() };
+        let n = if is_menu {
+            self.menu_items(&filter).len()
+        } else {
+            self.history.find(&filter).len()
+        };
         let again = self.settings.keys.action(Place::Compose, key) == Some(Action::SearchHistory);
         match self.settings.keys.action(Place::List, key) {
             Some(Action::ListUp) => self.step_chooser(-1, n),
@@ -100,7 +117,11 @@ impl State {
                 }
             }
             Some(Action::ListAccept) => {
-                let prompt = self.history.find(&filter).get(chosen).map(|prompt| (*prompt).to_owned());
+                let prompt = self
+                    .history
+                    .find(&filter)
+                    .get(chosen)
+                    .map(|prompt| (*prompt).to_owned());
                 self.overlay = Overlay::None;
                 if let Some(prompt) = prompt {
                     self.keep_draft_aside();
@@ -110,10 +131,14 @@ impl State {
             }
             _ if again && !is_menu => self.step_chooser(1, n),
             _ => {
-                let Overlay::Menu(chooser) | Overlay::History(chooser) = &mut self.overlay else {
+                let (Overlay::Menu(chooser) | Overlay::History(chooser)) = &mut self.overlay else {
                     return;
                 };
-                if edit_line(&mut chooser.filter, self.settings.keys.action(Place::Compose, key), text) {
+                if edit_line(
+                    &mut chooser.filter,
+                    self.settings.keys.action(Place::Compose, key),
+                    text,
+                ) {
                     chooser.chosen = 0;
                 }
             }

@@ -30,9 +30,18 @@ impl State {
             }
         }
         self.has_older = page.has_more;
-        self.oldest = page.messages.iter().find_map(|entry| entry.id).or(self.oldest.filter(|_| is_older));
+        self.oldest = page
+            .messages
+            .iter()
+            .find_map(|entry| entry.id)
+            .or(self.oldest.filter(|_| is_older));
         if is_older {
-            let bodies = page.messages.iter().filter(|entry| entry.state != "queued").flat_map(bodies).collect();
+            let bodies = page
+                .messages
+                .iter()
+                .filter(|entry| entry.state != "queued")
+                .flat_map(bodies)
+                .collect();
             self.transcript.prepend(bodies);
         } else {
             self.take_dialog(page);
@@ -54,14 +63,23 @@ impl State {
         let mut runs = false;
         for entry in &page.messages {
             if entry.state == "queued" {
-                let is_own = self.pending.iter().any(|pending| pending.text == entry.content);
+                let is_own = self
+                    .pending
+                    .iter()
+                    .any(|pending| pending.text == entry.content);
                 if !is_own {
                     self.waiting_elsewhere.push(entry.content.to_string());
                 }
                 continue;
             }
             for (body, at) in bodies(entry) {
-                runs |= matches!(body, Body::User { delivery: Delivery::Running, .. });
+                runs |= matches!(
+                    body,
+                    Body::User {
+                        delivery: Delivery::Running,
+                        ..
+                    }
+                );
                 self.transcript.push(body, at);
             }
         }
@@ -81,7 +99,13 @@ impl State {
     /// Finds our unanswered inputs among the loaded messages; those that are not there are shown again.
     fn adopt_pending(&mut self, session: &str) {
         let mut free: Vec<(u64, String)> = Vec::new();
-        for entry in self.transcript.iter().rev().take(64).filter(|entry| entry.is_user()) {
+        for entry in self
+            .transcript
+            .iter()
+            .rev()
+            .take(64)
+            .filter(|entry| entry.is_user())
+        {
             free.push((entry.uid, entry.text().to_owned()));
         }
         let mut missing = Vec::new();
@@ -130,7 +154,10 @@ impl State {
     }
 
     fn title_of(&self, session: &str) -> String {
-        let known = [&self.established, &self.dialog].into_iter().flatten().find(|dialog| dialog.id == session);
+        let known = [&self.established, &self.dialog]
+            .into_iter()
+            .flatten()
+            .find(|dialog| dialog.id == session);
         known.map(|dialog| dialog.title.clone()).unwrap_or_default()
     }
 }
@@ -153,12 +180,29 @@ fn bodies(entry: &HistoryEntry<'_>) -> Vec<(Body, Option<i64>)> {
         "assistant" => {
             if let Some(reasoning) = &entry.reasoning {
                 let text = reasoning.to_string();
-                out.push((Body::Reasoning { text, is_open: false }, at));
+                out.push((
+                    Body::Reasoning {
+                        text,
+                        is_open: false,
+                    },
+                    at,
+                ));
             }
             if !text.is_empty() {
-                out.push((Body::Answer { text, is_open: false }, at));
+                out.push((
+                    Body::Answer {
+                        text,
+                        is_open: false,
+                    },
+                    at,
+                ));
             }
-            out.extend(entry.tool_calls.iter().map(|call| (Body::Call(self::call(call)), at)));
+            out.extend(
+                entry
+                    .tool_calls
+                    .iter()
+                    .map(|call| (Body::Call(self::call(call)), at)),
+            );
         }
         _ => {
             let tone = Tone::Plain;

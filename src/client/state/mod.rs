@@ -22,13 +22,13 @@ mod types;
 mod update;
 
 pub(super) use approvals::Approval;
-pub(super) use browse::Browse;
 pub(super) use composer::Composer;
-pub(super) use dialogs::{DialogList, DialogMode};
-pub(super) use history::History;
-pub(super) use lists::{Chooser, MenuItem};
+pub(super) use dialogs::DialogMode;
+pub(super) use frames::short_address;
 pub use pick::{PickError, pick};
-pub(super) use popup::{Popup, PopupKind};
+pub(super) use popup::PopupKind;
 pub(super) use transcript::{Body, Call, CallState, Delivery, Entry, Fold, Tone, Transcript};
-pub(super) use types::{Dialog, Effect, Event, Link, Moment, Overlay, Pending, Settings, Start, State, Turn, Usage};
+pub(super) use types::{
+    Effect, Event, Link, Moment, Overlay, Pending, Settings, Start, State, Usage,
+};
 pub(super) use update::update;

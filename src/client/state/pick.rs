@@ -21,7 +21,13 @@ pub enum PickError {
 /// Finds a dialog by its id, its title, a unique beginning of its id, or a unique beginning of its title; returns its
 /// session id. Without these, by the whole session id.
 pub fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, PickError> {
-    let id = |info: &SessionInfo<'_>| info.session_id.rsplit(':').next().unwrap_or_default().to_owned();
+    let id = |info: &SessionInfo<'_>| {
+        info.session_id
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let lower = wanted.to_lowercase();
     let rules: [&dyn Fn(&SessionInfo<'_>) -> bool; 5] = [
         &|info| info.session_id == wanted,
@@ -36,7 +42,11 @@ pub fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, PickEr
             [] => {}
             [one] => return Ok(one.session_id.to_string()),
             several => {
-                let names: Vec<_> = several.iter().take(5).map(|info| format!("{} ({})", id(info), info.title)).collect();
+                let names: Vec<_> = several
+                    .iter()
+                    .take(5)
+                    .map(|info| format!("{} ({})", id(info), info.title))
+                    .collect();
                 return Err(PickError::Several {
                     wanted: wanted.to_owned(),
                     names: names.join(", "),
@@ -63,9 +73,14 @@ mod tests {
 
     #[test]
     fn dialogs_have_many_names() {
-        let all = [info("3", "Trip"), info("31", "整理下载目录"), info("4", "Trip")];
+        let all = [
+            info("3", "Trip"),
+            info("31", "整理下载目录"),
+            info("4", "Trip"),
+        ];
         let check = |wanted: &str, id: &str| {
-            let found = pick(&all, wanted).map(|found| found.rsplit(':').next().unwrap().to_owned());
+            let found =
+                pick(&all, wanted).map(|found| found.rsplit(':').next().unwrap().to_owned());
             assert_eq!(found.as_deref(), Ok(id), "{wanted}");
         };
         check("3", "3");

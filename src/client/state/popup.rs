@@ -7,8 +7,6 @@ use super::send::LOCAL_COMMANDS;
 use super::types::{Effect, State};
 use crate::client::keys::{Action, Key, Place};
 
-/// Rows of the popup.
-pub(in crate::client) const MAX_ROWS: usize = 8;
 /// Paths kept of one folder.
 const MAX_PATHS: usize = 500;
 
@@ -49,7 +47,11 @@ impl State {
             return;
         };
         let token = self.composer.text()[range.clone()].to_owned();
-        if self.popup_closed_for.as_ref().is_some_and(|closed| token.starts_with(closed.as_str())) {
+        if self
+            .popup_closed_for
+            .as_ref()
+            .is_some_and(|closed| token.starts_with(closed.as_str()))
+        {
             self.popup = None;
             return;
         }
@@ -76,7 +78,9 @@ impl State {
         let start = before.rfind(char::is_whitespace).map_or(0, |at| {
             at + before[at..].chars().next().map_or(1, char::len_utf8)
         });
-        before[start..].starts_with('@').then_some((PopupKind::Path, start..before.len()))
+        before[start..]
+            .starts_with('@')
+            .then_some((PopupKind::Path, start..before.len()))
     }
 
     fn command_items(&self, prefix: &str) -> Vec<PopupItem> {
@@ -93,7 +97,10 @@ impl State {
             note: (*help).to_owned(),
             is_local: true,
         });
-        let mut items: Vec<PopupItem> = remote.chain(local).filter(|item| item.insert.starts_with(&prefix)).collect();
+        let mut items: Vec<PopupItem> = remote
+            .chain(local)
+            .filter(|item| item.insert.starts_with(&prefix))
+            .collect();
         items.sort_by_cached_key(|item| std::cmp::Reverse(self.history.n_uses(&item.insert)));
         items
     }
@@ -120,19 +127,28 @@ impl State {
         if now[1..].trim_start_matches('"') != asked {
             return;
         }
-        let (folder, name) = asked.rfind('/').map_or(("", asked), |at| asked.split_at(at + 1));
+        let (folder, name) = asked
+            .rfind('/')
+            .map_or(("", asked), |at| asked.split_at(at + 1));
         let lower = name.to_lowercase();
         let fits = |candidate: &str| {
             let hidden = candidate.starts_with('.') && !name.starts_with('.');
             candidate.to_lowercase().starts_with(&lower) && !hidden
         };
-        let items = found.into_iter().filter(|(candidate, _)| fits(candidate)).take(MAX_PATHS);
+        let items = found
+            .into_iter()
+            .filter(|(candidate, _)| fits(candidate))
+            .take(MAX_PATHS);
         let items = items
             .map(|(candidate, is_folder)| {
                 let path = format!("{folder}{candidate}{}", if is_folder { "/" } else { "" });
                 let quoted = path.contains(char::is_whitespace);
                 PopupItem {
-                    insert: if quoted && !is_folder { format!("@\"{path}\"") } else { format!("@{path}") },
+                    insert: if quoted && !is_folder {
+                        format!("@\"{path}\"")
+                    } else {
+                        format!("@{path}")
+                    },
                     label: path,
                     note: String::new(),
                     is_local: false,
@@ -176,7 +192,11 @@ impl State {
             return false;
         }
         let goes_on = item.insert.ends_with('/');
-        let insert = if goes_on { item.insert } else { format!("{} ", item.insert) };
+        let insert = if goes_on {
+            item.insert
+        } else {
+            format!("{} ", item.insert)
+        };
         self.composer.replace(popup.range, &insert);
         self.edited();
         true

@@ -58,7 +58,8 @@ impl State {
 
     pub(super) fn push_user(&mut self, text: &str, delivery: Delivery) -> u64 {
         let text = text.to_owned();
-        self.transcript.push(Body::User { text, delivery }, Some(self.now.unix_ms))
+        self.transcript
+            .push(Body::User { text, delivery }, Some(self.now.unix_ms))
     }
 
     /// Sends everything again that has no answer: the gateway knows the ids and doubles nothing.
@@ -82,7 +83,10 @@ impl State {
         }
         let session = self.session().unwrap_or_default().to_owned();
         // A turn of our own is stopped by its id, so that the queue goes on; another's by the plain command.
-        let own = self.pending.iter().find(|pending| pending.uid.is_some() && pending.session == session);
+        let own = self
+            .pending
+            .iter()
+            .find(|pending| pending.uid.is_some() && pending.session == session);
         let content = match own {
             Some(pending) => format!("/stop {}", pending.request_id),
             None => "/stop".to_owned(),
@@ -103,7 +107,9 @@ impl State {
     /// Takes the newest waiting input of ours back into the draft.
     pub(super) fn take_back(&mut self) {
         let session = self.session().unwrap_or_default();
-        let found = self.pending.iter().rposition(|pending| pending.uid.is_none() && !pending.is_command && pending.session == session);
+        let found = self.pending.iter().rposition(|pending| {
+            pending.uid.is_none() && !pending.is_command && pending.session == session
+        });
         let Some(pending) = found.and_then(|at| self.pending.remove(at)) else {
             self.say("nothing waits that could be taken back");
             return;
@@ -122,7 +128,11 @@ impl State {
     /// Puts a text in front of the draft.
     pub(super) fn put_back(&mut self, text: &str) {
         let draft = self.composer.expanded();
-        let joined = if draft.is_empty() { text.to_owned() } else { format!("{text}\n{draft}") };
+        let joined = if draft.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{text}\n{draft}")
+        };
         self.composer.set(&joined);
         self.edited();
     }
@@ -152,10 +162,14 @@ impl State {
     }
 
     fn copy_last_answer(&mut self) {
-        let last = self.transcript.iter().rev().find_map(|entry| match &entry.body {
-            Body::Answer { text, .. } => Some(crate::client::text::clean(text).into_owned()),
-            _ => None,
-        });
+        let last = self
+            .transcript
+            .iter()
+            .rev()
+            .find_map(|entry| match &entry.body {
+                Body::Answer { text, .. } => Some(crate::client::text::clean(text).into_owned()),
+                _ => None,
+            });
         match last {
             Some(text) => self.copy(text),
             None => self.say("there is no answer yet"),

@@ -207,7 +207,11 @@ impl Transcript {
             self.close_streams();
             let text = String::new();
             let is_open = true;
-            let body = if is_reasoning { Body::Reasoning { text, is_open } } else { Body::Answer { text, is_open } };
+            let body = if is_reasoning {
+                Body::Reasoning { text, is_open }
+            } else {
+                Body::Answer { text, is_open }
+            };
             self.push(body, Some(at_ms));
         }
         let last = self.entries.len() - 1;
@@ -227,7 +231,9 @@ impl Transcript {
             );
             if open {
                 self.change(index, |entry| {
-                    if let Body::Answer { is_open, .. } | Body::Reasoning { is_open, .. } = &mut entry.body {
+                    if let Body::Answer { is_open, .. } | Body::Reasoning { is_open, .. } =
+                        &mut entry.body
+                    {
                         *is_open = false;
                     }
                 });
@@ -236,8 +242,15 @@ impl Transcript {
     }
 
     /// Changes the newest call of this id.
-    pub(in crate::client) fn change_call(&mut self, id: &str, change: impl FnOnce(&mut Call)) -> bool {
-        let found = self.entries.iter().rposition(|entry| matches!(&entry.body, Body::Call(call) if call.id == id));
+    pub(in crate::client) fn change_call(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&mut Call),
+    ) -> bool {
+        let found = self
+            .entries
+            .iter()
+            .rposition(|entry| matches!(&entry.body, Body::Call(call) if call.id == id));
         if let Some(index) = found {
             self.change(index, |entry| {
                 if let Body::Call(call) = &mut entry.body {
@@ -277,7 +290,13 @@ impl Transcript {
             }),
             None => {
                 let text = content.to_owned();
-                self.push(Body::Answer { text, is_open: false }, Some(at_ms));
+                self.push(
+                    Body::Answer {
+                        text,
+                        is_open: false,
+                    },
+                    Some(at_ms),
+                );
             }
         }
         self.close_streams();

@@ -31,7 +31,11 @@ pub(in crate::client) struct Moment {
 #[derive(Debug)]
 pub(in crate::client) enum Event {
     /// A key was pressed. `quick`: it came so close to others that nobody typed it.
-    Key { key: Key, text: Option<char>, quick: bool },
+    Key {
+        key: Key,
+        text: Option<char>,
+        quick: bool,
+    },
     /// A text was pasted.
     Paste(String),
     /// The terminal has a new size: columns and rows.
@@ -45,7 +49,10 @@ pub(in crate::client) enum Event {
     /// Some time has passed.
     Tick,
     /// The names below a path: name, and whether it is a folder.
-    Paths { asked: String, found: Vec<(String, bool)> },
+    Paths {
+        asked: String,
+        found: Vec<(String, bool)>,
+    },
     /// The external editor ended: the new text, or why there is none.
     Edited(Result<String, String>),
     /// A gateway was started, or could not be: a sentence either way.
@@ -106,7 +113,11 @@ pub(in crate::client) enum Link {
     Connecting,
     Online,
     /// Lost or never made; the reason in a sentence.
-    Offline { why: String, retry_ms: u64, is_refused: bool },
+    Offline {
+        why: String,
+        retry_ms: u64,
+        is_refused: bool,
+    },
 }
 
 /// A dialog.
@@ -242,7 +253,12 @@ pub(in crate::client) struct State {
 
 impl State {
     /// Makes the state before anything happened.
-    pub(in crate::client) fn new(settings: Settings, theme: Theme, start: Start, first_prompt: Option<String>) -> Self {
+    pub(in crate::client) fn new(
+        settings: Settings,
+        theme: Theme,
+        start: Start,
+        first_prompt: Option<String>,
+    ) -> Self {
         Self {
             settings,
             theme,
@@ -288,7 +304,11 @@ impl State {
     }
 
     /// Gives the prompts and drafts of earlier runs.
-    pub(in crate::client) fn with_memory(mut self, history: Vec<String>, drafts: BTreeMap<String, String>) -> Self {
+    pub(in crate::client) fn with_memory(
+        mut self,
+        history: Vec<String>,
+        drafts: BTreeMap<String, String>,
+    ) -> Self {
         self.history = History::new(history);
         self.drafts = drafts;
         self
@@ -297,6 +317,14 @@ impl State {
     /// Returns the id of the open dialog.
     pub(in crate::client) fn session(&self) -> Option<&str> {
         self.dialog.as_ref().map(|dialog| dialog.id.as_str())
+    }
+
+    /// Returns what is to be kept as the draft: what is written, or what was before earlier prompts were looked at.
+    pub(in crate::client) fn draft(&self) -> String {
+        match self.history.kept_draft() {
+            Some(kept) if !kept.trim().is_empty() => kept.to_owned(),
+            _ => self.composer.expanded(),
+        }
     }
 
     /// Tells whether an answer is awaited.
@@ -312,7 +340,10 @@ impl State {
     /// Returns the next time at which something changes by itself; `None` if only events can change anything.
     pub(in crate::client) fn next_due(&self, spin_ms: u64) -> Option<u64> {
         let spin = self.is_busy() && self.link == Link::Online;
-        let approval = self.approvals.front().map(|approval| approval.armed_at(self.last_key_ms));
+        let approval = self
+            .approvals
+            .front()
+            .map(|approval| approval.armed_at(self.last_key_ms));
         let dues = [
             spin.then(|| (self.now.ms / spin_ms + 1) * spin_ms),
             self.note.as_ref().map(|(_, until)| *until),

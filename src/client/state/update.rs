@@ -82,7 +82,10 @@ impl State {
 
     fn help_key(&mut self, key: Key) {
         let keys = &self.settings.keys;
-        let (on_list, common) = (keys.action(Place::List, key), keys.action(Place::Compose, key));
+        let (on_list, common) = (
+            keys.action(Place::List, key),
+            keys.action(Place::Compose, key),
+        );
         let page = usize::from(self.rows.saturating_sub(4)).max(1);
         let Overlay::Help { top } = &mut self.overlay else {
             return;
@@ -131,7 +134,9 @@ impl State {
             let is_open = match (&entry.body, entry.fold) {
                 (Body::Call(_) | Body::Reasoning { .. }, Fold::Open) => true,
                 (Body::Call(_) | Body::Reasoning { .. }, Fold::Folded) => false,
-                (Body::Call(call), Fold::Auto) => tools_open.unwrap_or(call.state == CallState::Failed),
+                (Body::Call(call), Fold::Auto) => {
+                    tools_open.unwrap_or(call.state == CallState::Failed)
+                }
                 (Body::Reasoning { .. }, Fold::Auto) => shows_reasoning,
                 _ => return,
             };
@@ -141,7 +146,11 @@ impl State {
 
     /// Lets go what has had its time. Notes what changes on screen by time alone.
     fn expire(&mut self, is_tick: bool) {
-        if self.note.as_ref().is_some_and(|(_, until)| *until <= self.now.ms) {
+        if self
+            .note
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= self.now.ms)
+        {
             self.note = None;
             self.is_dirty = true;
         }

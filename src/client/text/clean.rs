@@ -27,7 +27,7 @@ pub(in crate::client) fn placeholder_index(c: char) -> Option<usize> {
 }
 
 /// Tells whether a character stands for a paste.
-pub(in crate::client) fn is_placeholder(c: char) -> bool {
+fn is_placeholder(c: char) -> bool {
     placeholder_index(c).is_some()
 }
 
@@ -97,7 +97,10 @@ fn skip_sequence(rest: &mut Rest<'_>) {
 
 /// Skips parameters, intermediates and the final byte of a control sequence.
 fn skip_control_sequence(rest: &mut Rest<'_>) {
-    while rest.next_if(|c| ('\u{20}'..='\u{3f}').contains(c)).is_some() {}
+    while rest
+        .next_if(|c| ('\u{20}'..='\u{3f}').contains(c))
+        .is_some()
+    {}
     rest.next_if(|c| ('\u{40}'..='\u{7e}').contains(c));
 }
 

@@ -15,7 +15,8 @@ const MAX_DEPTH: usize = 8;
 
 /// Lays out a cleaned Markdown text in rows of at most `width` columns, each behind `lead`.
 pub(in crate::client) fn markdown(text: &str, width: usize, lead: &Row, widths: Widths) -> Rows {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut writer = Writer::new(width, lead, widths);
     for event in Parser::new_ext(text, options) {
         writer.event(event);
@@ -86,16 +87,22 @@ impl<'a> Writer<'a> {
                 };
                 self.push(&text, look);
             }
-            Event::SoftBreak | Event::HardBreak => self.push(if self.table.is_some() { " " } else { "\n" }, self.look()),
+            Event::SoftBreak | Event::HardBreak => {
+                self.push(if self.table.is_some() { " " } else { "\n" }, self.look())
+            }
             Event::Rule => self.rule(),
             Event::Html(text) => {
                 self.push(text.trim_end_matches('\n'), Look::of(Role::Dim));
                 self.flush();
             }
             Event::InlineHtml(text) => self.push(&text, Look::of(Role::Dim)),
-            Event::TaskListMarker(done) => self.push(if done { "[x] " } else { "[ ] " }, Look::of(Role::Accent)),
+            Event::TaskListMarker(done) => {
+                self.push(if done { "[x] " } else { "[ ] " }, Look::of(Role::Accent))
+            }
             Event::FootnoteReference(name) => self.push(&format!("[{name}]"), Look::of(Role::Dim)),
-            Event::InlineMath(text) | Event::DisplayMath(text) => self.push(&text, Look::of(Role::Code)),
+            Event::InlineMath(text) | Event::DisplayMath(text) => {
+                self.push(&text, Look::of(Role::Code))
+            }
         }
     }
 
@@ -125,7 +132,9 @@ impl<'a> Writer<'a> {
             Tag::CodeBlock(kind) => {
                 self.block();
                 let language = match kind {
-                    CodeBlockKind::Fenced(info) => info.split([' ', ',', '{']).next().unwrap_or("").to_owned(),
+                    CodeBlockKind::Fenced(info) => {
+                        info.split([' ', ',', '{']).next().unwrap_or("").to_owned()
+                    }
                     CodeBlockKind::Indented => String::new(),
                 };
                 self.code = Some((language, String::new()));
@@ -199,7 +208,12 @@ impl<'a> Writer<'a> {
             TagEnd::Table => {
                 if let Some(table) = self.table.take() {
                     let prefix = self.next_prefix();
-                    self.out.extend(table.rows(self.width, &prefix, self.widths, self.widths.ambiguous_is_wide));
+                    self.out.extend(table.rows(
+                        self.width,
+                        &prefix,
+                        self.widths,
+                        self.widths.ambiguous_is_wide,
+                    ));
                 }
                 self.wants_gap = true;
             }
@@ -254,8 +268,16 @@ impl<'a> Writer<'a> {
     fn prefix(&mut self, first: &str, rest: &str, look: Look) {
         let deep = self.prefixes.len() >= MAX_DEPTH;
         let cut = |text: &str| if deep { String::new() } else { text.to_owned() };
-        let first = if self.widths.ambiguous_is_wide { first.replace('▌', "|") } else { first.to_owned() };
-        let rest = if self.widths.ambiguous_is_wide { rest.replace('▌', "|") } else { rest.to_owned() };
+        let first = if self.widths.ambiguous_is_wide {
+            first.replace('▌', "|")
+        } else {
+            first.to_owned()
+        };
+        let rest = if self.widths.ambiguous_is_wide {
+            rest.replace('▌', "|")
+        } else {
+            rest.to_owned()
+        };
         self.prefixes.push(Prefix {
             first: cut(&first),
             rest: cut(&rest),
@@ -273,7 +295,11 @@ impl<'a> Writer<'a> {
     fn gap(&mut self) {
         if self.wants_gap && !self.out.is_empty() {
             let mut row = self.lead.clone();
-            for prefix in self.prefixes.iter().filter(|prefix| !prefix.rest.trim().is_empty()) {
+            for prefix in self
+                .prefixes
+                .iter()
+                .filter(|prefix| !prefix.rest.trim().is_empty())
+            {
                 row.push(prefix.rest.trim_end(), prefix.look);
             }
             self.out.push(row);
@@ -290,7 +316,11 @@ impl<'a> Writer<'a> {
     fn next_prefix(&mut self) -> Row {
         let mut row = self.lead.clone();
         for prefix in &mut self.prefixes {
-            let text = if prefix.is_used { &prefix.rest } else { &prefix.first };
+            let text = if prefix.is_used {
+                &prefix.rest
+            } else {
+                &prefix.first
+            };
             row.push(text.as_str(), prefix.look);
             prefix.is_used = true;
         }
@@ -299,7 +329,11 @@ impl<'a> Writer<'a> {
 
     /// Drops prefixes that leave no room for text.
     fn keep_room(&self, row: Row) -> Row {
-        if row.width(self.widths) + 4 <= self.width { row } else { Row::default() }
+        if row.width(self.widths) + 4 <= self.width {
+            row
+        } else {
+            Row::default()
+        }
     }
 
     /// Writes the collected line.
@@ -310,7 +344,8 @@ impl<'a> Writer<'a> {
         let line = std::mem::take(&mut self.line);
         let first = self.next_prefix();
         let rest = self.next_prefix();
-        self.out.extend(line.rows(self.width, &first, &rest, self.widths));
+        self.out
+            .extend(line.rows(self.width, &first, &rest, self.widths));
     }
 
     fn end_code(&mut self) {
@@ -320,7 +355,8 @@ impl<'a> Writer<'a> {
         for line in code.trim_end_matches('\n').split('\n') {
             let mut first = self.next_prefix();
             first.push("  ", Look::default());
-            self.out.extend(colour(line, &language).rows(self.width, &first, &first, self.widths));
+            self.out
+                .extend(colour(line, &language).rows(self.width, &first, &first, self.widths));
         }
         self.wants_gap = true;
     }
@@ -329,7 +365,11 @@ impl<'a> Writer<'a> {
         self.block();
         let mut row = self.next_prefix();
         let room = self.width.saturating_sub(row.width(self.widths)).min(40);
-        let line = if self.widths.ambiguous_is_wide { "-" } else { "─" };
+        let line = if self.widths.ambiguous_is_wide {
+            "-"
+        } else {
+            "─"
+        };
         row.push(line.repeat(room), Look::of(Role::Dim));
         self.out.push(row);
         self.wants_gap = true;

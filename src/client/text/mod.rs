@@ -10,8 +10,8 @@ mod tests;
 mod width;
 mod wrap;
 
-pub(super) use clean::{clean, clean_line, is_placeholder, placeholder, placeholder_index};
+pub(super) use clean::{clean, clean_line, placeholder, placeholder_index};
 pub(super) use markdown::markdown;
-pub(super) use rows::{Look, Role, Row, Rows, Span, Styled};
+pub(super) use rows::{Look, Role, Row, Rows, Styled};
 pub(super) use width::Widths;
 pub(super) use wrap::{Cut, wrap};

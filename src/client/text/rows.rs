@@ -110,6 +110,7 @@ impl Row {
     }
 
     /// Returns its text.
+    #[cfg(test)]
     pub(in crate::client) fn text(&self) -> String {
         self.spans.iter().map(|span| span.text.as_str()).collect()
     }
@@ -159,7 +160,13 @@ impl Styled {
     }
 
     /// Breaks it into rows of at most `width` columns and puts a prefix before each: `first` before the first of all.
-    pub(in crate::client) fn rows(&self, width: usize, first: &Row, other: &Row, widths: Widths) -> Rows {
+    pub(in crate::client) fn rows(
+        &self,
+        width: usize,
+        first: &Row,
+        other: &Row,
+        widths: Widths,
+    ) -> Rows {
         let mut rows = Vec::new();
         let mut from = 0;
         for line in self.text.split('\n') {

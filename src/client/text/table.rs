@@ -27,7 +27,11 @@ impl Table {
             return self.as_lines(width, prefix, widths);
         }
         let columns = self.columns(n, room - gaps, widths);
-        let (bar, line, cross) = if ascii { (" | ", "-", "-+-") } else { (" │ ", "─", "─┼─") };
+        let (bar, line, cross) = if ascii {
+            (" | ", "-", "-+-")
+        } else {
+            (" │ ", "─", "─┼─")
+        };
         let mut out = Vec::new();
         for (index, cells) in self.rows.iter().enumerate() {
             self.lay_row(cells, &columns, prefix, bar, widths, &mut out);
@@ -45,15 +49,26 @@ impl Table {
     fn columns(&self, n: usize, room: usize, widths: Widths) -> Vec<usize> {
         let wish = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| widths.text(cell.text())).max().unwrap_or(0).max(1)
+            cells
+                .map(|cell| widths.text(cell.text()))
+                .max()
+                .unwrap_or(0)
+                .max(1)
         };
         let mut columns: Vec<usize> = (0..n).map(wish).collect();
         let mut over = columns.iter().sum::<usize>().saturating_sub(room);
         while over > 0 {
             let widest = columns.iter().copied().max().unwrap_or(0);
-            let next = columns.iter().copied().filter(|width| *width < widest).max().unwrap_or(MIN_COLUMN);
+            let next = columns
+                .iter()
+                .copied()
+                .filter(|width| *width < widest)
+                .max()
+                .unwrap_or(MIN_COLUMN);
             let at_top = columns.iter().filter(|width| **width == widest).count();
-            let step = (widest - next.max(MIN_COLUMN)).min(over.div_ceil(at_top)).max(1);
+            let step = (widest - next.max(MIN_COLUMN))
+                .min(over.div_ceil(at_top))
+                .max(1);
             for column in columns.iter_mut().filter(|width| **width == widest) {
                 let taken = step.min(over);
                 *column -= taken;
@@ -63,13 +78,26 @@ impl Table {
         columns
     }
 
-    fn lay_row(&self, cells: &[Styled], columns: &[usize], prefix: &Row, bar: &str, widths: Widths, out: &mut Rows) {
+    fn lay_row(
+        &self,
+        cells: &[Styled],
+        columns: &[usize],
+        prefix: &Row,
+        bar: &str,
+        widths: Widths,
+        out: &mut Rows,
+    ) {
         let none = Row::default();
         let empty = Styled::default();
         let laid: Vec<Rows> = columns
             .iter()
             .enumerate()
-            .map(|(at, column)| cells.get(at).unwrap_or(&empty).rows(*column, &none, &none, widths))
+            .map(|(at, column)| {
+                cells
+                    .get(at)
+                    .unwrap_or(&empty)
+                    .rows(*column, &none, &none, widths)
+            })
             .collect();
         let height = laid.iter().map(Vec::len).max().unwrap_or(0);
         for line in 0..height {

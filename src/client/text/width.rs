@@ -31,7 +31,9 @@ impl Widths {
         if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
             return text.len();
         }
-        text.graphemes(true).map(|cluster| self.cluster(cluster)).sum()
+        text.graphemes(true)
+            .map(|cluster| self.cluster(cluster))
+            .sum()
     }
 
     /// Returns what is drawn for a cluster.
@@ -73,7 +75,16 @@ mod tests {
     #[test]
     fn clusters_are_measured_whole() {
         let widths = Widths::default();
-        for (text, wanted) in [("", 0), ("a", 1), ("中", 2), ("👨‍👩‍👧‍👦", 2), ("e\u{301}", 1), ("한", 2), ("한", 2), ("🇨🇳", 2)] {
+        for (text, wanted) in [
+            ("", 0),
+            ("a", 1),
+            ("中", 2),
+            ("👨‍👩‍👧‍👦", 2),
+            ("e\u{301}", 1),
+            ("한", 2),
+            ("한", 2),
+            ("🇨🇳", 2),
+        ] {
             assert_eq!(widths.text(text), wanted, "{text}");
         }
         assert_eq!(widths.cluster(&format!("a{}", "\u{301}".repeat(500))), 1);
@@ -81,7 +92,9 @@ mod tests {
 
     #[test]
     fn ambiguous_width_is_a_setting() {
-        let wide = Widths { ambiguous_is_wide: true };
+        let wide = Widths {
+            ambiguous_is_wide: true,
+        };
         assert_eq!(wide.text("…①"), 4);
         assert_eq!(Widths::default().text("…①"), 2);
     }

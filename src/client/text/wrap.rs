@@ -20,7 +20,7 @@ pub(in crate::client) struct Cut {
     pub(in crate::client) start: usize,
     /// Where the next one begins.
     pub(in crate::client) end: usize,
-    /// Where what is shown ends: blanks at a break hang over.
+    /// Where what is shown ends: blanks at the end of a row hang over.
     pub(in crate::client) shown_end: usize,
     /// Columns of what is shown.
     pub(in crate::client) width: usize,
@@ -38,7 +38,13 @@ struct Cluster {
 
 /// Breaks a line without newlines into rows of at most `width` columns, the first of at most `first`. Blanks at the end
 /// of a row hang over (`hang`) or count like letters. Gives one row at least; a cluster wider than a row gets its own.
-pub(in crate::client) fn wrap(line: &str, first: usize, width: usize, widths: Widths, hang: bool) -> Vec<Cut> {
+pub(in crate::client) fn wrap(
+    line: &str,
+    first: usize,
+    width: usize,
+    widths: Widths,
+    hang: bool,
+) -> Vec<Cut> {
     let (first, width) = (first.max(1), width.max(1));
     let clusters = clusters(line, widths);
     let mut rows = Vec::new();
@@ -62,7 +68,8 @@ pub(in crate::client) fn wrap(line: &str, first: usize, width: usize, widths: Wi
             rows.push(cut(line, &clusters, start, end, hang));
             start = end;
             last_break = end;
-            used = clusters[end..at].iter().map(|cluster| cluster.width).sum();
+            used = 0;
+            at = end;
             continue;
         }
         used += cluster.width;
@@ -86,9 +93,13 @@ fn clusters(line: &str, widths: Widths) -> Vec<Cluster> {
         }
     };
     if line.is_ascii() {
-        return (0..line.len()).map(|at| make(at, &line[at..at + 1])).collect();
+        return (0..line.len())
+            .map(|at| make(at, &line[at..at + 1]))
+            .collect();
     }
-    line.grapheme_indices(true).map(|(at, text)| make(at, text)).collect()
+    line.grapheme_indices(true)
+        .map(|(at, text)| make(at, text))
+        .collect()
 }
 
 fn may_break(before: Cluster, after: Cluster, hang: bool) -> bool {
@@ -104,13 +115,16 @@ fn may_break(before: Cluster, after: Cluster, hang: bool) -> bool {
 /// Finds where to cut a word that is longer than the row: as late as possible, but with punctuation kept to its word.
 fn forced_break(clusters: &[Cluster], start: usize, at: usize) -> usize {
     let parts = |end: usize| clusters[end].no_start || clusters[end - 1].no_end;
-    (start + 1..=at).rev().find(|end| !parts(*end)).unwrap_or(at)
+    (start + 1..=at)
+        .rev()
+        .find(|end| !parts(*end))
+        .unwrap_or(at)
 }
 
 fn cut(line: &str, clusters: &[Cluster], start: usize, end: usize, hang: bool) -> Cut {
     let place = |index: usize| clusters.get(index).map_or(line.len(), |cluster| cluster.at);
     let mut shown = end;
-    if hang && end < clusters.len() {
+    if hang {
         while shown > start && clusters[shown - 1].is_space {
             shown -= 1;
         }
@@ -119,6 +133,9 @@ fn cut(line: &str, clusters: &[Cluster], start: usize, end: usize, hang: bool) -
         start: place(start),
         end: place(end),
         shown_end: place(shown),
-        width: clusters[start..shown].iter().map(|cluster| cluster.width).sum(),
+        width: clusters[start..shown]
+            .iter()
+            .map(|cluster| cluster.width)
+            .sum(),
     }
 }

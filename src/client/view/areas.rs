@@ -52,7 +52,9 @@ impl Areas {
             left -= taken;
             taken
         };
-        let laid = state.composer.lay_out(composer_columns(state), state.settings.widths);
+        let laid = state
+            .composer
+            .lay_out(composer_columns(state), state.settings.widths);
         let wish = u16::try_from(laid.rows.len()).unwrap_or(u16::MAX);
         let composer = take(wish.min((rows / 3).max(1)), 1).max(1);
         let panel = take(panel::height(state), 1);
@@ -108,7 +110,9 @@ pub(super) fn n_queued(state: &State) -> u16 {
 pub(super) fn queued(state: &State) -> impl Iterator<Item = &str> {
     let session = state.session().unwrap_or_default();
     let own = state.pending.iter().filter(move |pending| {
-        pending.uid.is_none() && !pending.is_command && (pending.session == session || pending.session.is_empty())
+        pending.uid.is_none()
+            && !pending.is_command
+            && (pending.session == session || pending.session.is_empty())
     });
     let elsewhere = state.waiting_elsewhere.iter().map(String::as_str);
     elsewhere.chain(own.map(|pending| pending.text.as_str()))

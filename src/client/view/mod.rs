@@ -19,8 +19,8 @@ use super::text::{Look, Role};
 use areas::Areas;
 use put::Pen;
 
-pub(super) use info::SPIN_MS;
 pub(super) use areas::{composer_columns, transcript_rows};
+pub(super) use info::SPIN_MS;
 
 /// Draws everything and puts the hardware cursor at the caret: input methods draw their candidates there.
 pub(super) fn view(state: &mut State, frame: &mut Frame<'_>) {
@@ -56,7 +56,9 @@ fn draw(state: &mut State, areas: &Areas, pen: &mut Pen<'_>) -> Option<(u16, u16
 }
 
 fn transcript(state: &mut State, areas: &Areas, pen: &mut Pen<'_>) {
-    state.layout.set(transcript_context(state), areas.transcript.height.into());
+    state
+        .layout
+        .set(transcript_context(state), areas.transcript.height.into());
     let rows = state.layout.visible(&state.transcript);
     let chosen = state.browse.as_ref().map(|browse| browse.uid);
     // A dialog that does not fill the screen begins at its top.
@@ -95,7 +97,11 @@ pub(super) fn transcript_context(state: &State) -> Context {
         tools_open: state.tools_open,
         shows_reasoning: state.shows_reasoning,
         clock: state.settings.clock.clone(),
-        you: if state.settings.is_chinese { "你" } else { "you" },
+        you: if state.settings.is_chinese {
+            "你"
+        } else {
+            "you"
+        },
         reasoning_key: state.settings.keys.hint(Action::ToggleReasoning),
     }
 }
@@ -106,7 +112,10 @@ pub(super) fn entry_at(state: &mut State, row: u16) -> Option<u64> {
     if areas.is_tiny || !(areas.transcript.y..areas.transcript.bottom()).contains(&row) {
         return None;
     }
-    state.layout.set(transcript_context(state), areas.transcript.height.into());
+    state
+        .layout
+        .set(transcript_context(state), areas.transcript.height.into());
     let rows = state.layout.visible(&state.transcript);
-    rows.get(usize::from(row - areas.transcript.y)).map(|visible| visible.uid)
+    rows.get(usize::from(row - areas.transcript.y))
+        .map(|visible| visible.uid)
 }

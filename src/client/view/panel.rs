@@ -44,7 +44,14 @@ fn approval_rows(state: &State, approval: &Approval) -> Rows {
     let widths = state.settings.widths;
     let width = usize::from(state.columns).saturating_sub(2).max(8);
     let warn = Look::of(Role::Warn);
-    let bar = Row::of(if widths.ambiguous_is_wide { "| " } else { "┃ " }, warn);
+    let bar = Row::of(
+        if widths.ambiguous_is_wide {
+            "| "
+        } else {
+            "┃ "
+        },
+        warn,
+    );
     let mut out = Rows::new();
     let add = |text: &str, look: Look, out: &mut Rows| {
         let mut line = Styled::default();
@@ -55,24 +62,38 @@ fn approval_rows(state: &State, approval: &Approval) -> Rows {
         1 => String::new(),
         n => format!(" (1 of {n})"),
     };
-    add(&format!("{} asks for approval{waiting}", clean_line(&approval.name)), warn.bold(), &mut out);
-    for text in [&approval.summary, &approval.reason].into_iter().filter(|text| !text.is_empty()) {
-        add(&clean_line(text), Look::default(), &mut out);
+    add(
+        &format!("{} asks for approval{waiting}", clean_line(&approval.name)),
+        warn.bold(),
+        &mut out,
+    );
+    let said = [&approval.summary, &approval.reason].map(|text| clean_line(text));
+    for text in said
+        .iter()
+        .filter(|text| !text.is_empty() && **text != approval.exact())
+    {
+        add(text, Look::default(), &mut out);
+    }
+    if !approval.in_workspace {
+        add("it reaches beyond the workspace", warn, &mut out);
     }
     let mut exact = Rows::new();
     add(&clean(&approval.exact()), Look::of(Role::Code), &mut exact);
     let hidden = exact.len().saturating_sub(MAX_COMMAND_ROWS);
     out.extend(exact.into_iter().take(MAX_COMMAND_ROWS));
     if hidden > 0 {
-        add(&format!("and {hidden} more rows that are not shown"), warn.bold(), &mut out);
+        add(
+            &format!("and {hidden} more rows that are not shown"),
+            warn.bold(),
+            &mut out,
+        );
     }
     let hint = |action| state.settings.keys.hint(action);
-    let mut keys = format!(
-        "{} allow once · {} always · {} deny",
-        hint(Action::Allow),
-        hint(Action::AllowAlways),
-        hint(Action::Deny)
-    );
+    let mut keys = format!("{} allow once", hint(Action::Allow));
+    if approval.can_always {
+        keys.push_str(&format!(" · {} always", hint(Action::AllowAlways)));
+    }
+    keys.push_str(&format!(" · {} deny", hint(Action::Deny)));
     if let Some(at) = approval.expires_ms {
         keys.push_str(&format!(" · until {}", state.settings.clock.seconds(at)));
     }

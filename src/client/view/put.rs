@@ -66,7 +66,9 @@ impl<'a> Pen<'a> {
 
     /// Writes a row; returns the column behind it.
     pub(super) fn row(&mut self, x: u16, y: u16, row: &Row) -> u16 {
-        row.spans.iter().fold(x, |x, span| self.text(x, y, &span.text, span.look))
+        row.spans
+            .iter()
+            .fold(x, |x, span| self.text(x, y, &span.text, span.look))
     }
 
     /// Writes a text that ends at a column; returns where it begins.
@@ -79,7 +81,11 @@ impl<'a> Pen<'a> {
 
     /// Draws a line across.
     pub(super) fn rule(&mut self, y: u16) {
-        let mark = if self.widths.ambiguous_is_wide { "-" } else { "─" };
+        let mark = if self.widths.ambiguous_is_wide {
+            "-"
+        } else {
+            "─"
+        };
         let line = mark.repeat(usize::from(self.buffer.area.width));
         self.text(0, y, &line, Look::of(crate::client::text::Role::Dim));
     }

@@ -11,7 +11,11 @@ const NARROW: u16 = 60;
 
 /// Draws name, title, model and address.
 pub(super) fn header(state: &State, areas: &Areas, pen: &mut Pen<'_>) {
-    let title = state.dialog.as_ref().map(|dialog| clean_line(&dialog.title)).unwrap_or_default();
+    let title = state
+        .dialog
+        .as_ref()
+        .map(|dialog| clean_line(&dialog.title))
+        .unwrap_or_default();
     let x = pen.text(1, 0, "PicoBot", Look::of(Role::Accent).bold());
     let mut right = String::new();
     if areas.columns >= 40 {
@@ -49,11 +53,23 @@ pub(super) fn line(state: &State, areas: &Areas, pen: &mut Pen<'_>) {
         x = pen.text(x, y, &part, Look::default());
     }
     let hint = |action| state.settings.keys.hint(action);
-    let help = if state.composer.is_empty() { "?".to_owned() } else { hint(Action::Help) };
-    let hints = format!("{help} help · {} menu", hint(Action::Menu).replace("ctrl+", "^"));
+    let help = if state.composer.is_empty() {
+        "?".to_owned()
+    } else {
+        hint(Action::Help)
+    };
+    let hints = format!(
+        "{help} help · {} menu",
+        hint(Action::Menu).replace("ctrl+", "^")
+    );
     let room = areas.columns.saturating_sub(x + 2);
     if !is_narrow && pen.widths.text(&hints) <= usize::from(room) {
-        pen.right(areas.columns.saturating_sub(1), y, &hints, Look::of(Role::Dim));
+        pen.right(
+            areas.columns.saturating_sub(1),
+            y,
+            &hints,
+            Look::of(Role::Dim),
+        );
     }
 }
 
@@ -84,14 +100,27 @@ fn parts(state: &State, is_narrow: bool) -> Vec<String> {
         _ => {}
     }
     if !is_narrow && usage.input + usage.output > 0 {
-        let (up, down) = if state.settings.widths.ambiguous_is_wide { ("in ", "out ") } else { ("↑", "↓") };
-        parts.push(format!("{up}{} {down}{}", count(usage.input), count(usage.output)));
+        let (up, down) = if state.settings.widths.ambiguous_is_wide {
+            ("in ", "out ")
+        } else {
+            ("↑", "↓")
+        };
+        parts.push(format!(
+            "{up}{} {down}{}",
+            count(usage.input),
+            count(usage.output)
+        ));
     }
-    parts.extend(usage.cost.iter().map(|(currency, cost)| match currency.as_str() {
-        "USD" => format!("${cost:.4}"),
-        "CNY" => format!("¥{cost:.4}"),
-        other => format!("{cost:.4} {other}"),
-    }));
+    parts.extend(
+        usage
+            .cost
+            .iter()
+            .map(|(currency, cost)| match currency.as_str() {
+                "USD" => format!("${cost:.4}"),
+                "CNY" => format!("¥{cost:.4}"),
+                other => format!("{cost:.4} {other}"),
+            }),
+    );
     parts
 }
 
@@ -134,7 +163,15 @@ mod tests {
 
     #[test]
     fn counts_are_short() {
-        for (n, wanted) in [(0, "0"), (999, "999"), (1_000, "1k"), (12_449, "12.4k"), (39_600, "39.6k"), (128_000, "128k"), (1_250_000, "1.2M")] {
+        for (n, wanted) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1k"),
+            (12_449, "12.4k"),
+            (39_600, "39.6k"),
+            (128_000, "128k"),
+            (1_250_000, "1.2M"),
+        ] {
             assert_eq!(count(n), wanted);
         }
     }

@@ -94,8 +94,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Enters a model call into the ledger.
-    pub fn record_model_call(&self, turn: TurnId, record: &ModelCall) -> Result<(), StorageError> {
+    /// Enters a model call into the ledger; `turn` is the turn it was made for, if it was made for one.
+    pub fn record_model_call(
+        &self,
+        turn: Option<TurnId>,
+        record: &ModelCall,
+    ) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
                 "INSERT INTO model_calls
@@ -105,7 +109,7 @@ impl Tx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
-                turn.0,
+                turn.map(|turn| turn.0),
                 record.provider,
                 record.model,
                 record.purpose,

@@ -5,6 +5,7 @@
 //! deciding what to store.
 
 mod calls;
+mod contexts;
 mod db;
 mod dialogs;
 mod error;
@@ -18,6 +19,7 @@ mod prompts;
 mod schema;
 mod turns;
 
+pub use contexts::{Context, NewTimeline};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

@@ -8,6 +8,7 @@ mod images;
 mod legalise;
 mod models;
 mod prompt;
+mod tokens;
 mod turn;
 
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};

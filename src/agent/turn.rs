@@ -344,6 +344,12 @@ impl Loop<'_, '_> {
             setup.cancel,
         );
         self.record(index, &result, at, began.elapsed());
+        if let Ok(reply) = &result {
+            let (usage, attempts) = (reply.usage, reply.attempts);
+            setup
+                .models
+                .learn(setup.session, index, &request, usage, attempts);
+        }
         result
     }
 

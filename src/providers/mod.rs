@@ -111,7 +111,7 @@ pub struct Reply {
     pub usage: Usage,
     /// From sending the request to the first piece of answer.
     pub first_token: Option<Duration>,
-    /// HTTP attempts made, 1 for a call that worked at once.
+    /// HTTP requests made, 1 for a call that worked at once.
     pub attempts: u32,
 }
 

@@ -115,6 +115,8 @@ pub(crate) fn run(
         let failure = match attempt(feed) {
             Ok(reply) => {
                 breaker.worked();
+                // A reply may have taken several requests of its own.
+                let attempts = attempts - 1 + reply.attempts;
                 return Ok(Reply { attempts, ..reply });
             }
             Err(failure) => failure,

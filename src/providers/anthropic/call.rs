@@ -103,7 +103,7 @@ impl Call {
             message: message(built, stop, segment.detail, request, provider),
             usage: self.usage,
             first_token: feed.first_piece(),
-            attempts: 1,
+            attempts: 1 + self.pauses,
         })
     }
 }

@@ -4,6 +4,7 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+pub mod compress;
 mod images;
 mod legalise;
 mod models;
@@ -15,5 +16,6 @@ pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
-    Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
+    Journal, JournalError, Measured, Room, Roomier, Setup, Step, TurnEnd, TurnResult, Watch,
+    run_turn, unanswered_calls,
 };

@@ -8,6 +8,9 @@ const MAX_TOOL_ITERATIONS: u32 = 99;
 /// Context size assumed when none is given.
 const TOKEN_LIMIT: u32 = 128_000;
 
+/// Share of the context, in percent, from which on a dialog is compressed.
+const COMPRESS_AT: u32 = 80;
+
 /// One agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -19,8 +22,10 @@ pub struct AgentConfig {
     pub fallbacks: Vec<(String, String)>,
     /// Tool rounds of one turn, 1 to 99.
     pub max_tool_iterations: u32,
-    /// Context size in tokens; beyond it the dialog is compressed.
+    /// Context size in tokens.
     pub token_limit: u32,
+    /// Share of it, in percent, from which on a dialog is compressed; 10 to 95.
+    pub compress_at: u32,
 }
 
 impl AgentConfig {
@@ -35,6 +40,7 @@ impl AgentConfig {
             token_limit: section
                 .whole("token_limit", 1..=u32::MAX)
                 .unwrap_or(TOKEN_LIMIT),
+            compress_at: section.whole("compress_at", 10..=95).unwrap_or(COMPRESS_AT),
         };
         section.finish();
         config
@@ -48,6 +54,7 @@ impl AgentConfig {
             fallbacks: Vec::new(),
             max_tool_iterations: MAX_TOOL_ITERATIONS,
             token_limit: TOKEN_LIMIT,
+            compress_at: COMPRESS_AT,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::providers::{
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Budget, Deps};
+use crate::session::{Agent, Budget, ContextLimits, Deps};
 use crate::storage::{Db, StorageError};
 use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
 
@@ -61,6 +61,10 @@ pub(super) fn parts(
             db,
             sink,
             agent: agent(config)?,
+            limits: ContextLimits {
+                tokens: config.default_agent().token_limit,
+                compress_at: config.default_agent().compress_at,
+            },
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,

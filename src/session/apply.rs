@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use super::active::{DialogOp, Waiting, Work};
 use super::actor::Actor;
 use super::clients::Client;
-use super::commands;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
+use super::{commands, compress};
 use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
 use crate::observability::{Part, crash_point};
@@ -311,8 +311,11 @@ impl Apply<'_, '_> {
             return self.repeat(caller, row, known, said);
         }
         match classify(said.text).0 {
-            Input::Command(command) => self.command(caller, row, &command, said),
-            Input::Prompt => self.prompt(caller, row, said),
+            // It is work of the dialog and waits its turn.
+            Input::Command(command) if command.name != compress::NAME => {
+                self.command(caller, row, &command, said)
+            }
+            Input::Command(_) | Input::Prompt => self.prompt(caller, row, said),
         }
     }
 
@@ -391,7 +394,7 @@ impl Apply<'_, '_> {
         if row.archived {
             self.tx.unarchive_dialog(row.key)?;
         }
-        if row.title.is_empty() {
+        if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
             let first_line = shown.trim().lines().next().unwrap_or_default();
             self.tx
                 .title_if_unnamed(row.key, &cut(first_line, AUTO_TITLE_CHARS))?;

@@ -10,6 +10,7 @@ mod apply;
 mod budget;
 mod clients;
 mod commands;
+mod compress;
 mod prompt;
 mod query;
 mod recover;
@@ -19,6 +20,7 @@ mod wording;
 mod worker;
 
 pub use budget::Budget;
+pub use compress::ContextLimits;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Deps {
     pub sink: Arc<dyn Sink>,
     /// Who answers.
     pub agent: Agent,
+    /// When dialogs are compressed.
+    pub limits: ContextLimits,
     /// The tools as they run.
     pub tools: Registry,
     /// The tools as the model sees them.

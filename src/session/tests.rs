@@ -18,7 +18,7 @@ use crate::bus::{
 };
 use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
 use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
-use crate::storage::{DialogKey, NewInput, TurnId};
+use crate::storage::{Context, DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
@@ -216,6 +216,10 @@ impl Rig {
                 max_rounds: 3,
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),
+            limits: ContextLimits {
+                tokens: 128_000,
+                compress_at: 80,
+            },
             specs: Vec::new(),
             tools_text: "count".into(),
             workspace: Arc::new(workspace),
@@ -758,7 +762,10 @@ fn a_damaged_history_is_mended_in_the_database() {
     });
     rig.say("1", "hello");
     assert_eq!(rig.answer("1"), "fine");
-    let history = rig.db.read(|tx| tx.history(DialogKey(1))).unwrap();
+    let history = rig
+        .db
+        .read(|tx| tx.history(DialogKey(1), &Context::default()))
+        .unwrap();
     let roles: Vec<_> = history.iter().map(|stored| stored.message.role).collect();
     assert_eq!(
         roles,

@@ -132,11 +132,7 @@ impl Tx<'_> {
     }
 
     /// Counts the messages of a dialog that the summary stands for.
-    pub fn n_summarised(
-        &self,
-        dialog: DialogKey,
-        context: &Context,
-    ) -> Result<u64, StorageError> {
+    pub fn n_summarised(&self, dialog: DialogKey, context: &Context) -> Result<u64, StorageError> {
         let n: i64 = self
             .sql
             .prepare_cached(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
 mod architecture;
+mod compression;
 mod contract;
 mod crash;
 mod door;

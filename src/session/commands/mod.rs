@@ -1,5 +1,6 @@
 //! Slash commands, one file each. They run on the `session` thread inside a transaction: short SQL, and text back.
 
+mod compact;
 mod help;
 mod new;
 mod stop;
@@ -34,7 +35,7 @@ trait SlashCommand: Sync {
 }
 
 /// All commands, in the order people see them.
-const COMMANDS: [&dyn SlashCommand; 3] = [&new::New, &stop::Stop, &help::Help];
+const COMMANDS: [&dyn SlashCommand; 4] = [&new::New, &compact::Compact, &stop::Stop, &help::Help];
 
 /// Runs a command; an unknown one is answered with the nearest known.
 pub(super) fn run(

@@ -5,17 +5,21 @@
 
 mod calls;
 pub mod compress;
+mod guard;
 mod images;
 mod legalise;
 mod models;
+mod policy;
 mod prompt;
 mod tokens;
 mod turn;
 
+pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
+pub use policy::{ApprovalPolicy, BadRule, Decision, Rule, Verdict};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
-    Journal, JournalError, Measured, Room, Roomier, Setup, Step, TurnEnd, TurnResult, Watch,
-    run_turn, unanswered_calls,
+    Journal, JournalError, Measured, NOBODY_TO_ASK, Permit, Question, Room, Roomier, Setup, Step,
+    TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
 };

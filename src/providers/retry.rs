@@ -83,6 +83,9 @@ impl From<HttpError> for Failure {
                     Again::After(None)
                 },
             },
+            HttpError::Untrusted(reason) => Self::final_(ProviderError::Network(format!(
+                "its certificate is not accepted ({reason}); ca_file names certificates of your own"
+            ))),
             HttpError::Invalid(detail) => Self::final_(ProviderError::BadRequest(detail)),
             HttpError::TooLarge => Self::final_(ProviderError::Undecodable(
                 "it is longer than the limit".to_owned(),

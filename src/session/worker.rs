@@ -14,11 +14,11 @@ use super::active::TurnControl;
 use super::apply::shown_input;
 use super::compress::{self, Compactor, Owner};
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, prompt, wording};
+use super::{Deps, approvals, prompt, wording};
 use crate::agent::compress::shown;
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Measured, Room, Roomier, Setup, Step, TurnEnd, TurnResult,
-    Watch, legalise, run_turn, unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
+    Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
@@ -30,6 +30,7 @@ use crate::storage::{
     Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
 };
+use crate::tools::random_hex;
 
 /// A turn that is begun this often without an end is given up: it may be what ends the process.
 const MAX_ATTEMPTS: u32 = 3;
@@ -262,6 +263,7 @@ impl<'a> Turn<'a> {
         }
         let agent = &self.deps.agent;
         let watch = Watcher { job: self.job };
+        let boundary = random_hex::<6>();
         let setup = Setup {
             turn: self.loaded.turn.0,
             session: &self.job.session,
@@ -270,10 +272,12 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
-            max_rounds: agent.max_rounds,
             room_from: self.deps.limits.threshold(),
             measured: self.measured(&history),
             used_ids: &self.loaded.used_ids,
+            boundary: &boundary,
+            limits: agent.limits,
+            policy: &self.deps.policy,
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,
@@ -283,6 +287,7 @@ impl<'a> Turn<'a> {
             job: self.job,
             turn: self.loaded.turn,
             prompt: prompt.to_store,
+            resumed: self.loaded.attempts > 1,
         };
         let TurnResult {
             end,
@@ -576,9 +581,11 @@ fn store_step(
         tx.append_messages(dialog, turn, &step.messages, now)?;
     }
     for record in &step.ended {
+        tx.use_approval(turn, &record.call_id)?;
         tx.end_call(turn, record)?;
     }
     for (call_id, name) in &step.started {
+        tx.use_approval(turn, call_id)?;
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
@@ -598,6 +605,8 @@ struct StepJournal<'a> {
     turn: TurnId,
     /// A prompt that the database does not have yet.
     prompt: Option<Prompt>,
+    /// Another process has begun this turn.
+    resumed: bool,
 }
 
 impl StepJournal<'_> {
@@ -653,6 +662,35 @@ impl Journal for StepJournal<'_> {
         stored?;
         self.prompt = None;
         Ok(())
+    }
+
+    fn so_far(&mut self) -> Result<SoFar, JournalError> {
+        if !self.resumed {
+            return Ok(SoFar::default());
+        }
+        let read = self.deps.db.read(|tx| {
+            Ok(SoFar {
+                calls: tx.call_prints(self.turn)?,
+                tokens: tx.turn_tokens(self.turn)?,
+            })
+        });
+        read.map_err(|error| {
+            log::error!("turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        })
+    }
+
+    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
+        let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
+            log::error!("a question could not be stored: {error}");
+            self.deps.health.degraded(HealthPart::Storage);
+            JournalError
+        })?;
+        // The next process asks again.
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        Ok(permit)
     }
 
     fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {

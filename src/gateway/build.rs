@@ -13,13 +13,13 @@ use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::{ChannelId, Price};
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Budget, Deps};
+use crate::session::{Agent, Budget, Deps, Facts};
 use crate::storage::{Db, StorageError};
 use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
 
@@ -31,6 +31,8 @@ pub struct Launch {
     pub config_path: Option<PathBuf>,
     /// The user's own file mode mask, for the workspace's files and for commands.
     pub umask: u32,
+    /// Masks the configuration's secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What a running process is made of, before its threads start.
@@ -71,6 +73,10 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
+            redactor: launch.redactor.clone(),
+            facts: Facts {
+                mcp_servers: enabled_mcp_servers(config),
+            },
         },
         outbox_wake: woken,
         pushers,
@@ -141,6 +147,7 @@ fn agent(config: &Config) -> Result<Agent> {
     Ok(Agent {
         models: Models::new(first, candidates),
         max_rounds: agent.max_tool_iterations,
+        token_limit: agent.token_limit,
     })
 }
 
@@ -213,6 +220,14 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+fn enabled_mcp_servers(config: &Config) -> Vec<String> {
+    let servers = config.mcp.servers.iter();
+    servers
+        .filter(|(_, server)| server.enabled)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// The spending limits, if there are any.

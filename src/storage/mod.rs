@@ -18,6 +18,7 @@ mod prompts;
 mod schema;
 mod turns;
 
+pub use calls::{DialogUsage, LastCall};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

@@ -13,10 +13,12 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
+pub use client::{
+    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_QUERY_CHARS,
+};
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, FrameError, Glance, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
-    TokenUsage,
+    CommandInfo, FoundMessage, FrameError, Glance, HistoryEntry, ServerBody, ServerMessage,
+    SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

@@ -6,6 +6,7 @@
 mod architecture;
 mod contract;
 mod crash;
+mod dialogs;
 mod door;
 mod images;
 mod messages;

@@ -98,6 +98,7 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         Body::ToolOutput { .. } => Some(Additive::ToolOutput),
         Body::ToolFinished { .. } => Some(Additive::ToolFinished),
         Body::TurnFinished { .. } => Some(Additive::TurnFinished),
+        Body::Updated { .. } => Some(Additive::SessionUpdated),
         Body::Established { .. }
         | Body::Answer { .. }
         | Body::Command { .. }
@@ -105,6 +106,9 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         | Body::Created { .. }
         | Body::List { .. }
         | Body::Loaded { .. }
+        | Body::TakenBack { .. }
+        | Body::Exported { .. }
+        | Body::Found { .. }
         | Body::Renamed { .. }
         | Body::Archived
         | Body::Deleted

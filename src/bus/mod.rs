@@ -7,9 +7,12 @@ mod events;
 mod inbound;
 
 pub use events::{
-    Body, DialogInfo, DialogState, ErrorCode, FoundItem, HistoryItem, ItemState, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DialogInfo, DialogState, ErrorCode, FoundItem,
+    HistoryItem, ItemState, Outbound,
 };
-pub use inbound::{Caller, ClientId, Control, Inbound, InboundBody, Op, TextForm, Wants};
+pub use inbound::{
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, TextForm, Wants,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

@@ -129,8 +129,11 @@ impl Actor {
             if let Some(running) = &active.running
                 && running.input == waiting.input
             {
-                for caller in waiting.callers {
-                    running.replies.add(caller);
+                for caller in &waiting.callers {
+                    running.replies.add(caller.clone());
+                }
+                for caller in &waiting.callers {
+                    self.ask_again(caller, key, session);
                 }
                 return;
             }
@@ -606,6 +609,7 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
+        self.actor.ask_again(caller, row.key, session);
         self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod active;
 mod actor;
 mod apply;
+mod approvals;
 mod budget;
 mod clients;
 mod commands;
@@ -25,6 +26,7 @@ mod updates;
 mod wording;
 mod worker;
 
+pub use approvals::Approvals;
 pub use budget::Budget;
 pub use query::{list, load};
 pub use search::search;
@@ -36,7 +38,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::Models;
+use crate::agent::{ApprovalPolicy, Models};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers, Redactor};
@@ -79,6 +81,10 @@ pub struct Deps {
     pub specs: Vec<ToolSpec>,
     /// The same as text; dialogs remember which tools they were begun with.
     pub tools_text: Arc<str>,
+    /// Which calls run, and which a person must allow.
+    pub policy: ApprovalPolicy,
+    /// The questions that wait for a person.
+    pub approvals: Approvals,
     /// Where file tools and the shell work.
     pub workspace: Arc<Workspace>,
     /// Counters and states.

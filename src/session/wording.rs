@@ -139,6 +139,8 @@ pub(super) const BUSY: &str = "Too many requests wait. Try again in a moment.";
 /// For what follows the end of a dialog.
 pub(super) const AFTER_DELETE: &str =
     "Your next message begins a new dialog; /sessions lists the others.";
+/// For an answer to a question that is not open.
+pub(super) const NO_APPROVAL: &str = "No approval is waiting under this id.";
 /// For what concerns a dialog that is gone.
 pub(super) const DELETED: &str = "The dialog was deleted.";
 

@@ -95,7 +95,7 @@ impl CliChat {
         let caller = Caller {
             client,
             request_id: message.request_id,
-            wants: state.selection.wants(),
+            wants: state.selection.wants(state.trusted),
         };
         match from_wire::request(message.body, &self.local, state.trusted) {
             Ok(Request::Hello(selection)) => self.choose(caller, selection),
@@ -164,15 +164,12 @@ impl CliChat {
     /// Notes a choice of additive messages. The session is told only of what it sends unasked.
     fn choose(&mut self, caller: Caller, selection: Selection) -> Flow {
         let client = caller.client;
-        let caller = Caller {
-            wants: selection.wants(),
-            ..caller
+        let Some(state) = self.clients.get(&client) else {
+            return Flow::Taken;
         };
-        let before = self.clients.get(&client).map(|state| state.selection);
-        let unasked = |selection: Selection| selection.wants().sessions;
-        if before.is_some_and(|before| unasked(before) != unasked(selection))
-            && self.offer(caller, InboundBody::Wants) == Flow::Full
-        {
+        let wants = selection.wants(state.trusted);
+        let is_news = wants.sessions != state.selection.wants(state.trusted).sessions;
+        if is_news && self.offer(Caller { wants, ..caller }, InboundBody::Wants) == Flow::Full {
             return Flow::Full;
         }
         if let Some(state) = self.clients.get_mut(&client) {

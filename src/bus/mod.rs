@@ -6,8 +6,8 @@
 mod events;
 mod inbound;
 
-pub use events::{Body, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound};
-pub use inbound::{Caller, ClientId, Control, Inbound, InboundBody, Op, Wants};
+pub use events::{Body, DeliveryItem, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound};
+pub use inbound::{Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, Wants};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, bounded};
 use super::offer::offer;
 use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannel};
+use crate::channels::outbound::PushChannel;
 use crate::chat::{ChannelId, Price};
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
@@ -20,7 +20,7 @@ use crate::providers::{
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Budget, Deps};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
@@ -85,6 +85,7 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         beside(database, "-wal"),
         beside(database, "-shm"),
         config.state_dir.join("gateway.token"),
+        backups(config).folder().to_owned(),
     ];
     private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
@@ -97,6 +98,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
             config.workspace_dir.display()
         )
     })
+}
+
+/// Where backups of the database are kept.
+pub fn backups(config: &Config) -> Backups {
+    let gateway = &config.gateway;
+    Backups::new(
+        &config.state_dir,
+        &gateway.session_db_path,
+        gateway.cleanup.backup_bytes,
+    )
 }
 
 /// Returns the path with something added to its file name.
@@ -237,30 +248,6 @@ fn tools_text(specs: &[ToolSpec]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// The outbox table as the sender sees it.
-pub(super) struct OutboxRows(pub Arc<Db>);
-
-impl Outbox for OutboxRows {
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
-        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
-        Ok(row.map(|row| Pending {
-            id: row.id,
-            route: row.delivery.route,
-            body: row.delivery.body,
-            idempotency_key: row.delivery.idempotency_key,
-            attempts: row.attempts,
-        }))
-    }
-
-    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
-    }
-}
-
-fn text(error: StorageError) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod apply;
 mod budget;
 mod clients;
 mod commands;
+mod outbox;
 mod prompt;
 mod query;
 mod recover;

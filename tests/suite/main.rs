@@ -7,6 +7,7 @@ mod architecture;
 mod contract;
 mod crash;
 mod door;
+mod durability;
 mod images;
 mod messages;
 mod sandbox;

@@ -7,11 +7,12 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::turn::Setup;
+use super::policy::Verdict;
+use super::turn::{Question, Setup};
 use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
 use crate::observability::Event;
 use crate::threads::run_parallel;
-use crate::tools::{Effects, Tool, ToolCtx, ToolError};
+use crate::tools::{Action, Effects, Tool, ToolCtx, ToolError};
 
 /// Read-only calls of one message that run at once.
 const WIDTH: usize = 4;
@@ -26,6 +27,8 @@ const MAX_RESULT_CHARS: usize = 16_000;
 pub(super) struct Planned {
     pub(super) call: ToolCall,
     ready: Result<(Arc<dyn Tool>, Value, Effects), String>,
+    /// What a person must allow first, and why.
+    ask: Option<(Action, String)>,
 }
 
 impl Planned {
@@ -35,7 +38,22 @@ impl Planned {
     }
 
     fn reads_only(&self) -> bool {
-        matches!(self.ready, Ok((_, _, Effects::ReadOnly)) | Err(_))
+        self.ask.is_none() && matches!(self.ready, Ok((_, _, Effects::ReadOnly)) | Err(_))
+    }
+
+    /// Returns what a person must be asked before it runs.
+    pub(super) fn question(&self) -> Option<Question<'_>> {
+        let (action, reason) = self.ask.as_ref()?;
+        Some(Question {
+            call: &self.call,
+            action,
+            reason,
+        })
+    }
+
+    /// Makes an error of it.
+    pub(super) fn refuse(&mut self, why: String) {
+        self.ready = Err(why);
     }
 }
 
@@ -43,9 +61,23 @@ impl Planned {
 pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
     calls
         .into_iter()
-        .map(|call| Planned {
-            ready: prepare(setup, &call),
-            call,
+        .map(|call| {
+            let mut ready = prepare(setup, &call);
+            let ask = match &ready {
+                Ok((tool, arguments, _)) => {
+                    let action = tool.action(arguments);
+                    match setup.policy.judge(&call.name, &action) {
+                        Verdict::Allow => None,
+                        Verdict::Ask(reason) => Some((action, reason)),
+                        Verdict::Deny(why) => {
+                            ready = Err(why);
+                            None
+                        }
+                    }
+                }
+                Err(_) => None,
+            };
+            Planned { call, ready, ask }
         })
         .collect()
 }
@@ -87,7 +119,7 @@ pub(super) fn run_batch(
 }
 
 fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallRecord, ToolResult) {
-    let Planned { call, ready } = planned;
+    let Planned { call, ready, .. } = planned;
     let started_at = SystemTime::now();
     let began = Instant::now();
     setup.watch.tool_started(&call);

@@ -10,13 +10,14 @@ use super::calls;
 use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
 use super::models::Models;
+use super::policy::ApprovalPolicy;
 use crate::chat::{
     CallRecord, Image, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
 use crate::observability::{Event, Observers};
 use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
-use crate::tools::{Registry, Workspace};
+use crate::tools::{Action, Registry, Workspace};
 
 /// What is stored in one commit.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -36,6 +37,26 @@ pub struct Step {
 #[error("the step could not be stored")]
 pub struct JournalError;
 
+/// A call that a person must allow first.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The call as the model wrote it.
+    pub call: &'a ToolCall,
+    /// What it would do.
+    pub action: &'a Action,
+    /// Why a person is asked.
+    pub reason: &'a str,
+}
+
+/// What came of a question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Permit {
+    /// The call may run, once.
+    Given,
+    /// It may not; a sentence for the model.
+    Refused(String),
+}
+
 /// What a turn needs from whoever keeps its dialog.
 pub trait Journal {
     /// Stores a step; when this returns, it survives a crash.
@@ -44,6 +65,13 @@ pub trait Journal {
     /// Says whether another model call may be paid for; else a sentence for the person.
     fn may_ask(&mut self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Asks a person whether a call may run, and waits for the answer, the end of its time, or the turn's cancelling. The
+    /// step with the call is committed before.
+    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
+        let _ = question;
+        Ok(Permit::Refused(NOBODY_TO_ASK.to_owned()))
     }
 
     /// Puts [`Image::refused_note`] in the place of every stored image of the dialog.
@@ -87,6 +115,8 @@ pub struct Setup<'a> {
     pub tools: &'a Registry,
     /// Where file tools and the shell work.
     pub workspace: &'a Workspace,
+    /// Which calls run, and which a person must allow.
+    pub policy: &'a ApprovalPolicy,
     /// How many rounds of tools are allowed.
     pub max_rounds: u32,
     /// Stops the turn.
@@ -344,6 +374,12 @@ impl Loop<'_, '_> {
             setup.cancel,
         );
         self.record(index, &result, at, began.elapsed());
+        if let Ok(reply) = &result {
+            let (usage, attempts) = (reply.usage, reply.attempts);
+            setup
+                .models
+                .learn(setup.session, index, &request, usage, attempts);
+        }
         result
     }
 
@@ -400,7 +436,8 @@ impl Loop<'_, '_> {
     fn run_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
         let setup = self.setup;
         let planned = calls::plan(setup, unanswered_calls(history));
-        for batch in calls::batches(planned) {
+        for mut batch in calls::batches(planned) {
+            self.seek_permits(&mut batch)?;
             self.step.started = batch
                 .iter()
                 .filter(|call| call.needs_mark())
@@ -417,6 +454,24 @@ impl Loop<'_, '_> {
         self.commit()?;
         if setup.cancel.is_cancelled() {
             return Err(TurnEnd::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Asks for the calls of a batch that need a person's yes; those that do not get it become errors for the model.
+    fn seek_permits(&mut self, batch: &mut [calls::Planned]) -> Result<(), TurnEnd> {
+        for planned in batch {
+            let Some(question) = planned.question() else {
+                continue;
+            };
+            self.commit()?;
+            let permit = self
+                .journal
+                .ask(&question)
+                .map_err(|JournalError| TurnEnd::NotStored)?;
+            if let Permit::Refused(why) = permit {
+                planned.refuse(why);
+            }
         }
         Ok(())
     }
@@ -478,6 +533,10 @@ pub fn unanswered_calls(history: &[Message]) -> Vec<ToolCall> {
         .collect()
 }
 
+/// For the model, where a yes is needed and nobody could give it.
+pub const NOBODY_TO_ASK: &str = "Not allowed: this needs a person's yes, and nobody who could give it is connected. Tell \
+                             the person: they can connect `picobot chat`, or put a rule for it into `approvals.rules` of the \
+                             configuration.";
 const CUT_OFF: &str = "[cut off]";
 const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
 const REFUSED: &str = "The model declined to answer this.";

@@ -158,6 +158,7 @@ fn run_with(
             specs: &[],
             tools: &Registry::default(),
             workspace: &workspace,
+            policy: &ApprovalPolicy::default(),
             max_rounds: 9,
             cancel: &CancelToken::new(),
             watch: &notices,
@@ -335,4 +336,53 @@ fn rests_end_and_order_the_rest() {
     assert_eq!(models.order(None, now + Duration::from_secs(6)), [0, 2, 1]);
     assert_eq!(models.order(Some(1), now), [1]);
     assert!(!models.rest(2, &ProviderError::Cancelled, now));
+}
+
+#[test]
+fn answers_teach_how_a_model_counts() {
+    /// Counts 4,000 prompt tokens, whatever is sent.
+    struct Counting;
+    impl Provider for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+        fn dialect(&self) -> Dialect {
+            Dialect::OpenAi
+        }
+        fn stream(
+            &self,
+            _request: &Request<'_>,
+            _on_delta: &mut dyn FnMut(Delta<'_>),
+            _cancel: &CancelToken,
+        ) -> Result<Reply, ProviderError> {
+            Ok(Reply {
+                message: say("ok")?,
+                stop: StopReason::Complete,
+                usage: Usage {
+                    input: Some(4_000),
+                    ..Usage::default()
+                },
+                first_token: None,
+                attempts: 1,
+            })
+        }
+    }
+    let models = Models::new(
+        Candidate {
+            provider: Arc::new(Counting),
+            ..candidate("counting", "m", vec![])
+        },
+        [],
+    );
+    let newest = Message::text(Role::User, "long ".repeat(2_000));
+    let history = [
+        Message::text(Role::User, "old"),
+        Message::text(Role::Assistant, "old answer"),
+        newest.clone(),
+    ];
+    let session = "cli_chat:local:1".parse().unwrap();
+    let predict = || models.estimate_prompt(&session, "", &[], &history);
+    assert_ne!(predict(), 4_000);
+    run_with(&models, &mut Keeper::default(), newest, Step::default());
+    assert_eq!(predict(), 4_000);
 }

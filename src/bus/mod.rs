@@ -6,8 +6,13 @@
 mod events;
 mod inbound;
 
-pub use events::{Body, DeliveryItem, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound};
-pub use inbound::{Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, Wants};
+pub use events::{
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, ErrorCode, HistoryItem,
+    ItemState, Outbound,
+};
+pub use inbound::{
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, Wants,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

@@ -1,4 +1,4 @@
-//! `tools`: settings of single tools, and `approvals`, which has no keys yet.
+//! `tools`: settings of single tools.
 
 use super::reader::Section;
 

@@ -7,6 +7,7 @@
 mod active;
 mod actor;
 mod apply;
+mod approvals;
 mod budget;
 mod clients;
 mod commands;
@@ -19,6 +20,7 @@ mod stop;
 mod wording;
 mod worker;
 
+pub use approvals::Approvals;
 pub use budget::Budget;
 
 use std::collections::HashSet;
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::Models;
+use crate::agent::{ApprovalPolicy, Models};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers};
@@ -61,6 +63,10 @@ pub struct Deps {
     pub specs: Vec<ToolSpec>,
     /// The same as text; dialogs remember which tools they were begun with.
     pub tools_text: Arc<str>,
+    /// Which calls run, and which a person must allow.
+    pub policy: ApprovalPolicy,
+    /// The questions that wait for a person.
+    pub approvals: Approvals,
     /// Where file tools and the shell work.
     pub workspace: Arc<Workspace>,
     /// Counters and states.

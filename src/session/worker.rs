@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::active::TurnControl;
 use super::apply::shown_input;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, prompt, wording};
+use super::{Deps, approvals, prompt, wording};
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, legalise,
-    run_turn, unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Permit, Question, Setup, Step, TurnEnd, TurnResult, Watch,
+    legalise, run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
@@ -228,6 +228,7 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
+            policy: &self.deps.policy,
             max_rounds: agent.max_rounds,
             cancel: &self.job.control.cancel,
             watch: &watch,
@@ -511,9 +512,11 @@ fn store_step(
         tx.append_messages(dialog, turn, &step.messages, now)?;
     }
     for record in &step.ended {
+        tx.use_approval(turn, &record.call_id)?;
         tx.end_call(turn, record)?;
     }
     for (call_id, name) in &step.started {
+        tx.use_approval(turn, call_id)?;
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
@@ -584,6 +587,19 @@ impl Journal for StepJournal<'_> {
         stored?;
         self.prompt = None;
         Ok(())
+    }
+
+    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
+        let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
+            log::error!("a question could not be stored: {error}");
+            self.deps.health.degraded(HealthPart::Storage);
+            JournalError
+        })?;
+        // The next process asks again.
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        Ok(permit)
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {

@@ -4,6 +4,7 @@
 //! plain computation, nothing that waits. One file per table group. Any thread may call; nobody keeps a `Tx`. Not here:
 //! deciding what to store.
 
+mod approvals;
 mod backups;
 mod calls;
 mod db;
@@ -20,6 +21,7 @@ mod schema;
 mod turns;
 mod upkeep;
 
+pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
 pub use backups::{Backup, Backups, Contents, back_up, inspect, restore};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};

@@ -7,8 +7,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("schema.sql"),
+    include_str!("schema_approvals.sql"),
     include_str!("schema_outbox.sql"),
 ];
 

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Effects, Tool, ToolCtx, ToolError, typed_schema};
+use super::{
+    Action, CommandLine, Effects, Reach, Standing, Tool, ToolCtx, ToolError, typed_schema,
+};
 use crate::sandbox::{Call, Cleaner, End, Level, OUTPUT_CAP_BYTES, Outcome, Sandbox, SandboxError};
 
 const DEFAULT_TIMEOUT_SECS: u64 = 120;
@@ -80,6 +82,23 @@ impl Tool for Bash {
 
     fn effects(&self, _: &Value) -> Effects {
         Effects::SideEffect
+    }
+
+    fn action(&self, arguments: &Value) -> Action {
+        let line = arguments["command"].as_str().unwrap_or_default();
+        let command = CommandLine::parse(line);
+        let mut action = Action::allowed(line);
+        if command.can_be_remembered() {
+            action.subject = command.argv.as_ref().map(|argv| {
+                serde_json::to_string(argv).expect("a list of texts always serialises")
+            });
+        }
+        if self.sandbox.policy().level == Level::Full {
+            action.standing = Standing::Ask("commands run without a sandbox here");
+            action.reach = Reach::Outside;
+        }
+        action.command = Some(command);
+        action
     }
 
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

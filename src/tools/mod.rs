@@ -3,10 +3,12 @@
 //! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text and images.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
+mod action;
 mod bash;
 mod binary;
 mod calculator;
 mod check;
+mod command_line;
 mod file_edit;
 mod file_read;
 mod file_write;
@@ -28,8 +30,10 @@ use serde_json::Value;
 use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
+pub use action::{Action, Reach, Standing};
 pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
+pub use command_line::{CommandLine, base_name};
 pub use list::builtin;
 pub use registry::Registry;
 pub use schema::typed_schema;
@@ -97,6 +101,11 @@ pub trait Tool: Send + Sync {
 
     /// Tells what running these arguments again would do.
     fn effects(&self, arguments: &Value) -> Effects;
+
+    /// Tells what a call would do, for the approval policy and for the person who may be asked.
+    fn action(&self, _arguments: &Value) -> Action {
+        Action::allowed(self.name())
+    }
 
     /// Runs a call. `arguments` is an object that passed the schema check.
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError>;

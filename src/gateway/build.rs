@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule};
+use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannel;
 use crate::chat::{ChannelId, Price};
@@ -24,7 +25,7 @@ use crate::providers::{
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, Deps};
 use crate::storage::{Backups, Db};
-use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -97,12 +98,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         private,
         umask: launch.umask,
     };
-    Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    })
+    })?;
+    Ok(workspace.with_results(ResultLimits {
+        age: Duration::from_secs(86_400 * config.tools.results_keep_days),
+        total_bytes: config.tools.results_bytes,
+    }))
 }
 
 /// Where backups of the database are kept.
@@ -157,7 +162,11 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        max_rounds: agent.max_tool_iterations,
+        limits: TurnLimits {
+            rounds: agent.max_tool_iterations,
+            time: agent.max_turn_time,
+            tokens: agent.max_turn_tokens,
+        },
     })
 }
 

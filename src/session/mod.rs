@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::{ApprovalPolicy, Models};
+use crate::agent::{ApprovalPolicy, Models, TurnLimits};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers};
@@ -45,8 +45,8 @@ const STACK_BYTES: usize = 512 * 1024;
 pub struct Agent {
     /// Who is asked, first choice first.
     pub models: Models,
-    /// Rounds of tools in one turn.
-    pub max_rounds: u32,
+    /// How much one turn may use.
+    pub limits: TurnLimits,
 }
 
 /// What the session works with; fixed for the life of the process.

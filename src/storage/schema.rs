@@ -7,9 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("schema.sql"),
     include_str!("schema_approvals.sql"),
+    include_str!("schema_prints.sql"),
     include_str!("schema_outbox.sql"),
 ];
 

@@ -10,6 +10,7 @@ mod crash;
 mod door;
 mod durability;
 mod images;
+mod limits;
 mod messages;
 mod sandbox;
 mod schemas;

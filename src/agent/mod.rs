@@ -4,6 +4,7 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+mod guard;
 mod images;
 mod legalise;
 mod models;
@@ -12,6 +13,7 @@ mod prompt;
 mod tokens;
 mod turn;
 
+pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
 pub use policy::{ApprovalPolicy, BadRule, Decision, Rule, Verdict};

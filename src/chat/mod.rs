@@ -17,4 +17,4 @@ pub use media::{Attachment, Image, MediaType, plain_file_name};
 pub use message::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};
 pub use pick::{Choice, Picked, pick};
 pub use price::Price;
-pub use record::{CallRecord, CallState, ModelCall};
+pub use record::{CallPrint, CallRecord, CallState, ModelCall};

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule};
+use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannel};
+use crate::channels::outbound::PushChannel;
 use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
@@ -23,8 +24,8 @@ use crate::providers::{
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, Deps, Facts};
-use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
+use crate::storage::{Backups, Db};
+use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -96,18 +97,33 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         beside(database, "-wal"),
         beside(database, "-shm"),
         config.state_dir.join("gateway.token"),
+        backups(config).folder().to_owned(),
     ];
     private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
         private,
         umask: launch.umask,
     };
-    Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    })
+    })?;
+    Ok(workspace.with_results(ResultLimits {
+        age: Duration::from_secs(86_400 * config.tools.results_keep_days),
+        total_bytes: config.tools.results_bytes,
+    }))
+}
+
+/// Where backups of the database are kept.
+pub fn backups(config: &Config) -> Backups {
+    let gateway = &config.gateway;
+    Backups::new(
+        &config.state_dir,
+        &gateway.session_db_path,
+        gateway.cleanup.backup_bytes,
+    )
 }
 
 /// Returns the path with something added to its file name.
@@ -152,8 +168,12 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        max_rounds: agent.max_tool_iterations,
         token_limit: agent.token_limit,
+        limits: TurnLimits {
+            rounds: agent.max_tool_iterations,
+            time: agent.max_turn_time,
+            tokens: agent.max_turn_tokens,
+        },
     })
 }
 
@@ -307,30 +327,6 @@ fn tools_text(specs: &[ToolSpec]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// The outbox table as the sender sees it.
-pub(super) struct OutboxRows(pub Arc<Db>);
-
-impl Outbox for OutboxRows {
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
-        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
-        Ok(row.map(|row| Pending {
-            id: row.id,
-            route: row.delivery.route,
-            body: row.delivery.body,
-            idempotency_key: row.delivery.idempotency_key,
-            attempts: row.attempts,
-        }))
-    }
-
-    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
-    }
-}
-
-fn text(error: StorageError) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(super) enum Effect {
     TakeBack(TakeBack),
     /// A dialog changed; these clients know.
     Changed(DialogKey, SessionId, Vec<ClientId>),
+    /// Deliveries are due that were not.
+    WakeOutbox,
 }
 
 /// What an input says.
@@ -109,6 +111,9 @@ impl Actor {
                 Effect::Ask(query) => self.ask(query),
                 Effect::TakeBack(wish) => self.take_back(wish),
                 Effect::Changed(key, session, know) => self.changes.note(key, &session, &know),
+                Effect::WakeOutbox => {
+                    let _ = self.deps.outbox_wake.try_send(());
+                }
                 Effect::Join(key, session, waiting) => self.join(key, &session, waiting),
                 Effect::Work(key, session, work) => {
                     let interrupts = matches!(work, Work::Op(..));
@@ -301,6 +306,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
                 Ok(())

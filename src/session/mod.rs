@@ -12,6 +12,7 @@ mod budget;
 mod clients;
 mod commands;
 mod ops;
+mod outbox;
 mod prompt;
 mod query;
 mod recover;
@@ -38,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::{ApprovalPolicy, Models};
+use crate::agent::{ApprovalPolicy, Models, TurnLimits};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers, Redactor};
@@ -54,8 +55,8 @@ const STACK_BYTES: usize = 512 * 1024;
 pub struct Agent {
     /// Who is asked, first choice first.
     pub models: Models,
-    /// Rounds of tools in one turn.
-    pub max_rounds: u32,
+    /// How much one turn may use.
+    pub limits: TurnLimits,
     /// How many tokens a request may have.
     pub token_limit: u32,
 }

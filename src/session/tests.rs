@@ -223,8 +223,12 @@ impl Rig {
                     },
                     [],
                 ),
-                max_rounds: 3,
                 token_limit: 1_000,
+                limits: TurnLimits {
+                    rounds: 3,
+                    time: Duration::from_secs(900),
+                    tokens: 1_000_000,
+                },
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),
             specs: Vec::new(),

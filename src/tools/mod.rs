@@ -13,13 +13,16 @@ mod file_edit;
 mod file_read;
 mod file_write;
 mod list;
+mod random;
 mod registry;
 mod schema;
 mod seen;
 mod similar;
+mod spill;
 #[cfg(test)]
 mod testing;
 mod typed;
+mod untrusted;
 mod words;
 mod workspace;
 
@@ -35,11 +38,14 @@ pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
 pub use command_line::{CommandLine, base_name};
 pub use list::builtin;
+pub(crate) use random::random_hex;
 pub use registry::Registry;
 pub use schema::typed_schema;
+pub use spill::{MAX_RESULT_CHARS, Spill, Spilled, fit};
 pub use typed::TypedTool;
 pub use workspace::{
-    FileError, Folder, FolderEntry, Found, Target, Workspace, WorkspaceFile, WorkspaceOptions,
+    FileError, Folder, FolderEntry, Found, ResultLimits, Target, Workspace, WorkspaceFile,
+    WorkspaceOptions,
 };
 
 /// Largest file the file tools change or hash, in bytes.
@@ -66,6 +72,8 @@ pub struct ToolCtx<'a> {
     pub cancel: &'a CancelToken,
     /// Takes live output for clients that watch.
     pub output: &'a (dyn Fn(&str) + Sync),
+    /// Random word of this turn; marks text from outside so that it cannot pretend to end.
+    pub boundary: &'a str,
     /// Takes images for the model to see beside the result; `None` if it sees none.
     pub images: Option<&'a (dyn Fn(Image) + Sync)>,
 }

@@ -71,7 +71,7 @@ pub enum ClientBody {
         /// Whether archived ones are wanted too; false if left out.
         include_archived: bool,
         /// Whether those of every chat and channel are wanted; false if left out. Additive.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         all_chats: bool,
     },
     /// Switches this connection to a dialog and shows its newest messages.
@@ -131,8 +131,19 @@ pub enum ClientBody {
         /// Most results, 1 to 100; 20 if left out.
         limit: u64,
         /// Whether every chat and channel is looked through; false if left out.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         all_chats: bool,
+    },
+    /// Shows or changes what waits to be pushed to channels, or could not be. Needs the token. Additive.
+    Outbox {
+        /// What to do.
+        action: OutboxAction,
+        /// The deliveries meant, at most [`MAX_OUTBOX_IDS`]; all that the action can change if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ids: Option<Vec<i64>>,
+        /// Whether `list` shows what was sent or dropped too; false if left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        include_sent: bool,
     },
     /// Answers an `approval_request`. Additive.
     ApprovalReply {
@@ -157,12 +168,23 @@ pub enum ExportForm {
     Json,
 }
 
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
 fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+/// Most deliveries named in one request.
+pub const MAX_OUTBOX_IDS: usize = 1_000;
+
+/// What is done with deliveries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxAction {
+    /// Shows them.
+    List,
+    /// Queues those again that could not be delivered.
+    Retry,
+    /// Gives those up that were not sent.
+    Drop,
 }
 
 /// Most images of one input.

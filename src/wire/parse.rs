@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{
-    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_QUERY_CHARS,
+    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS,
+    MAX_QUERY_CHARS, OutboxAction,
 };
 use super::nearest::nearest;
 
@@ -33,7 +34,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Every known `type`, for suggestions.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 16] = [
     "user_input",
     "clear_history",
     "create_session",
@@ -48,6 +49,7 @@ const TYPES: [&str; 15] = [
     "take_back",
     "export_session",
     "search_messages",
+    "outbox",
     "approval_reply",
 ];
 
@@ -118,6 +120,12 @@ struct Fields<'a> {
     limit: Option<&'a RawValue>,
     #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ids: Option<&'a RawValue>,
+    #[serde(borrow)]
+    include_sent: Option<&'a RawValue>,
     #[serde(borrow)]
     approval_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -205,6 +213,11 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
             form: form(fields)?,
         },
         "search_messages" => search_messages(fields)?,
+        "outbox" => ClientBody::Outbox {
+            action: outbox_action(fields)?,
+            ids: outbox_ids(fields)?,
+            include_sent: flag(fields.include_sent, "include_sent")?,
+        },
         "approval_reply" => ClientBody::ApprovalReply {
             approval_id: label(required(fields.approval_id, "approval_id")?, "approval_id")?,
             decision: decision(fields)?,
@@ -397,6 +410,18 @@ fn form(fields: &Fields<'_>) -> Result<ExportForm, Fault> {
     }
 }
 
+fn outbox_action(fields: &Fields<'_>) -> Result<OutboxAction, Fault> {
+    match required(fields.action, "action")?.as_str() {
+        "list" => Ok(OutboxAction::List),
+        "retry" => Ok(OutboxAction::Retry),
+        "drop" => Ok(OutboxAction::Drop),
+        other => Err(Fault::bad(format!(
+            "The field `action` must be `list`, `retry` or `drop`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
 /// Reads an integer of a range, or what stands for a missing one.
 fn whole(
     raw: Option<&RawValue>,
@@ -416,6 +441,21 @@ fn whole(
             );
             wrong(name, &expected, raw)
         })
+}
+
+fn outbox_ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
+    let Some(raw) = fields.ids else {
+        return Ok(None);
+    };
+    let ids: Vec<i64> = serde_json::from_str(raw.get())
+        .map_err(|_| wrong("ids", "must be a list of integers", raw))?;
+    if ids.len() > MAX_OUTBOX_IDS {
+        return Err(Fault::bad(format!(
+            "The field `ids` has {} entries; at most {MAX_OUTBOX_IDS} can be named at once.",
+            ids.len()
+        )));
+    }
+    Ok(Some(ids))
 }
 
 fn request_id(raw: &RawValue) -> Result<String, Fault> {

@@ -12,19 +12,19 @@ use crossbeam_channel::{Receiver, bounded};
 use super::offer::offer;
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannel};
+use crate::channels::outbound::PushChannel;
 use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps};
-use crate::storage::{Db, StorageError};
+use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
+use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
@@ -35,6 +35,8 @@ pub struct Launch {
     pub config_path: Option<PathBuf>,
     /// The user's own file mode mask, for the workspace's files and for commands.
     pub umask: u32,
+    /// Masks the configuration's secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What a running process is made of, before its threads start.
@@ -65,10 +67,6 @@ pub(super) fn parts(
             db,
             sink,
             agent: agent(config)?,
-            limits: ContextLimits {
-                tokens: config.default_agent().token_limit,
-                compress_at: config.default_agent().compress_at,
-            },
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
@@ -81,6 +79,10 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
+            redactor: launch.redactor.clone(),
+            facts: Facts {
+                mcp_servers: enabled_mcp_servers(config),
+            },
         },
         outbox_wake: woken,
         pushers,
@@ -95,6 +97,7 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         beside(database, "-wal"),
         beside(database, "-shm"),
         config.state_dir.join("gateway.token"),
+        backups(config).folder().to_owned(),
     ];
     private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
@@ -111,6 +114,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         age: Duration::from_secs(86_400 * config.tools.results_keep_days),
         total_bytes: config.tools.results_bytes,
     }))
+}
+
+/// Where backups of the database are kept.
+pub fn backups(config: &Config) -> Backups {
+    let gateway = &config.gateway;
+    Backups::new(
+        &config.state_dir,
+        &gateway.session_db_path,
+        gateway.cleanup.backup_bytes,
+    )
 }
 
 /// Returns the path with something added to its file name.
@@ -155,6 +168,10 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
+        context: ContextLimits {
+            tokens: agent.token_limit,
+            compress_at: agent.compress_at,
+        },
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,
             time: agent.max_turn_time,
@@ -260,6 +277,14 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
     }
 }
 
+fn enabled_mcp_servers(config: &Config) -> Vec<String> {
+    let servers = config.mcp.servers.iter();
+    servers
+        .filter(|(_, server)| server.enabled)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
 /// The rules of `approvals`.
 fn policy(config: &ApprovalsConfig) -> Result<ApprovalPolicy> {
     let rules = config.rules.iter().map(|rule| {
@@ -305,30 +330,6 @@ fn tools_text(specs: &[ToolSpec]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// The outbox table as the sender sees it.
-pub(super) struct OutboxRows(pub Arc<Db>);
-
-impl Outbox for OutboxRows {
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
-        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
-        Ok(row.map(|row| Pending {
-            id: row.id,
-            route: row.delivery.route,
-            body: row.delivery.body,
-            idempotency_key: row.delivery.idempotency_key,
-            attempts: row.attempts,
-        }))
-    }
-
-    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
-    }
-}
-
-fn text(error: StorageError) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

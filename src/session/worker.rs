@@ -272,7 +272,7 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
-            room_from: self.deps.limits.threshold(),
+            room_from: self.deps.agent.context.threshold(),
             measured: self.measured(&history),
             used_ids: &self.loaded.used_ids,
             boundary: &boundary,

@@ -1,8 +1,7 @@
 //! `/compact`: has the dialog compressed.
 
-use super::{Apply, SlashCommand};
+use super::{Apply, Reply, SlashCommand};
 use crate::bus::Caller;
-use crate::chat::SessionId;
 use crate::storage::{DialogRow, StorageError};
 
 pub(super) struct Compact;
@@ -27,7 +26,7 @@ impl SlashCommand for Compact {
         _caller: &Caller,
         dialog: &DialogRow,
         _argument: &str,
-    ) -> Result<(SessionId, String), StorageError> {
-        Ok((dialog.session.clone(), String::new()))
+    ) -> Result<Reply, StorageError> {
+        Ok(Reply::Now(dialog.session.clone(), String::new()))
     }
 }

@@ -165,7 +165,7 @@ impl Compactor<'_> {
     }
 
     fn need(&self, loaded: &LoadedContext, system: &str, why: Why<'_>) -> Need {
-        let limit = f64::from(self.deps.limits.tokens);
+        let limit = f64::from(self.deps.agent.context.tokens);
         let fixed = estimate_text(system)
             + estimate_tools(&self.deps.specs)
             + estimate_text(&loaded.context.summary);
@@ -236,8 +236,8 @@ impl Compactor<'_> {
     ) -> Result<Outcome, StorageError> {
         let gone = cut_rows(&loaded.rows, cut);
         let facts = Facts::from_json(&loaded.context.facts);
-        let is_full =
-            need.force >= Force::Refused || need.used >= f64::from(self.deps.limits.tokens) * FULL;
+        let is_full = need.force >= Force::Refused
+            || need.used >= f64::from(self.deps.agent.context.tokens) * FULL;
         let asks = self.may_ask_model(&loaded.context, need.force);
         if !asks && !is_full && need.force == Force::Early {
             return Ok(Outcome::Unchanged);
@@ -317,7 +317,7 @@ impl Compactor<'_> {
         why: Why<'_>,
     ) -> (Result<String, String>, Vec<ModelCall>) {
         let deps = self.deps;
-        let tokens = f64::from(deps.limits.tokens);
+        let tokens = f64::from(deps.agent.context.tokens);
         let mut may_ask = || {
             let refusal = deps
                 .budget
@@ -400,7 +400,7 @@ impl Compactor<'_> {
             // The newest request follows word for word.
             facts.last.clear();
         }
-        let limit = f64::from(self.deps.limits.tokens).min(used);
+        let limit = f64::from(self.deps.agent.context.tokens).min(used);
         let room = (limit * FACTS * CHARS_A_TOKEN) as usize;
         let summary = render(
             &facts,

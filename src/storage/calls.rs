@@ -31,10 +31,6 @@ pub struct LastCall {
     pub provider: String,
     /// The model id.
     pub model: String,
-    /// Tokens of the request.
-    pub input: Option<u64>,
-    /// Tokens of the answer.
-    pub output: Option<u64>,
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -235,7 +231,7 @@ impl Tx<'_> {
         usage.last = self
             .sql
             .prepare_cached(
-                "SELECT provider, model, input_tokens, output_tokens FROM model_calls
+                "SELECT provider, model FROM model_calls
                  WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)
                    AND outcome = 'ok' AND purpose = 'turn'
                  ORDER BY id DESC LIMIT 1",
@@ -244,8 +240,6 @@ impl Tx<'_> {
                 Ok(LastCall {
                     provider: row.get(0)?,
                     model: row.get(1)?,
-                    input: tokens(row.get(2)?),
-                    output: tokens(row.get(3)?),
                 })
             })
             .optional()?;

@@ -4,6 +4,7 @@ mod build;
 pub mod door;
 mod offer;
 mod one_shot;
+mod private;
 mod run;
 
 pub use build::Launch;

@@ -38,6 +38,8 @@ pub struct Launch {
 pub(super) struct Parts {
     /// The session's ingredients.
     pub deps: Deps,
+    /// Runs commands.
+    pub sandbox: Arc<Sandbox>,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -74,6 +76,7 @@ pub(super) fn parts(
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
         },
+        sandbox,
         outbox_wake: woken,
         pushers,
     })

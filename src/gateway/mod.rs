@@ -5,6 +5,7 @@ pub mod door;
 mod offer;
 mod one_shot;
 mod private;
+mod protection;
 mod run;
 
 pub use build::Launch;

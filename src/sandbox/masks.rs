@@ -93,7 +93,9 @@ impl Hidden {
             outermost(paths.into_iter().filter(is_reachable).collect())
         };
         let host_keys = fs::read_dir(SSH_SETTINGS).into_iter().flatten().flatten();
-        let host_keys = host_keys.map(|entry| entry.path()).filter(is_host_key);
+        let host_keys = host_keys
+            .map(|entry| entry.path())
+            .filter(|path| is_host_key(path));
         let system = SYSTEM_SECRETS.into_iter().map(PathBuf::from);
         Self {
             own: reachable(existing(confine.private.iter().map(Path::new))),
@@ -102,7 +104,7 @@ impl Hidden {
     }
 }
 
-fn is_host_key(path: &PathBuf) -> bool {
+fn is_host_key(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     name.starts_with(b"ssh_host_") && name.ends_with(b"_key")
 }
@@ -171,8 +173,12 @@ impl Nothing {
         rustix::mount::mount("none", place, "tmpfs", flags, c"size=4k,mode=0700")?;
         let (file, folder) = (place.join("file"), place.join("folder"));
         let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(0).open(&file)?;
-        fs::DirBuilder::new().mode(0).create(&folder)?;
+        options
+            .write(true)
+            .create_new(true)
+            .mode(0o000)
+            .open(&file)?;
+        fs::DirBuilder::new().mode(0o000).create(&folder)?;
         rustix::mount::mount_remount(place, flags | MountFlags::RDONLY, c"")?;
         Ok(Self { file, folder })
     }
@@ -253,8 +259,8 @@ mod tests {
 
     #[test]
     fn only_private_host_keys_count() {
-        assert!(is_host_key(&"/etc/ssh/ssh_host_ed25519_key".into()));
-        assert!(!is_host_key(&"/etc/ssh/ssh_host_ed25519_key.pub".into()));
-        assert!(!is_host_key(&"/etc/ssh/ssh_config".into()));
+        assert!(is_host_key(Path::new("/etc/ssh/ssh_host_ed25519_key")));
+        assert!(!is_host_key(Path::new("/etc/ssh/ssh_host_ed25519_key.pub")));
+        assert!(!is_host_key(Path::new("/etc/ssh/ssh_config")));
     }
 }

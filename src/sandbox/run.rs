@@ -18,6 +18,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The longest a command may run, whatever its call says.
 const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a command that does nothing may take on a busy machine.
+const PROBE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How far commands are let.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Level {
@@ -126,6 +129,23 @@ impl Sandbox {
     /// Returns the policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Finds out how commands in a workspace are confined, by running one that does nothing. Blocks for its run.
+    pub fn probe(
+        &self,
+        workspace: &Path,
+        cancel: &CancelToken,
+    ) -> Result<Protection, SandboxError> {
+        let call = Call {
+            workspace,
+            cwd: workspace,
+            argv: vec!["/bin/true".into()],
+            env: Vec::new(),
+            deadline: PROBE_DEADLINE,
+            output_cap: 0,
+        };
+        Ok(self.run(&call, cancel, &mut |_| {})?.protection)
     }
 
     /// Runs a command and waits for its end; nothing it started is left then.

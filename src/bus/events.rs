@@ -71,6 +71,15 @@ pub enum Body {
         /// The result as the model sees it, cut to a few thousand characters.
         content: String,
     },
+    /// A tool call waits for a person's yes.
+    ApprovalRequest(Arc<ApprovalRequest>),
+    /// A question is settled.
+    ApprovalResolved {
+        /// The question's id.
+        id: String,
+        /// How.
+        outcome: ApprovalOutcome,
+    },
     /// A turn has ended; comes before the answer or error.
     TurnFinished {
         /// The turn's number.
@@ -217,6 +226,52 @@ impl ErrorCode {
         .into_iter()
         .find(|code| code.as_str() == word)
         .unwrap_or(Self::Internal)
+    }
+}
+
+/// A question about one tool call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApprovalRequest {
+    /// Named in the answer.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its exact arguments as JSON text.
+    pub arguments: String,
+    /// What would happen, on one line.
+    pub summary: String,
+    /// Why a person is asked.
+    pub reason: String,
+    /// Whether what it changes stays in the workspace.
+    pub in_workspace: bool,
+    /// Whether "always" can be answered.
+    pub can_always: bool,
+    /// When silence becomes a no.
+    pub expires_at: SystemTime,
+}
+
+/// How a question was settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApprovalOutcome {
+    /// Allowed once.
+    Allowed,
+    /// Allowed, and remembered.
+    Always,
+    /// Denied.
+    Denied,
+    /// Nobody answered in time, or the turn ended.
+    Expired,
+}
+
+impl ApprovalOutcome {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allow",
+            Self::Always => "always",
+            Self::Denied => "deny",
+            Self::Expired => "expired",
+        }
     }
 }
 

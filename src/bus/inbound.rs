@@ -19,7 +19,7 @@ pub struct Wants {
     pub deltas: bool,
     /// `tool_started`, `tool_output`, `tool_finished`.
     pub tools: bool,
-    /// `approval_request`.
+    /// `approval_request`, and it may answer; set only for clients that showed the token.
     pub approvals: bool,
     /// `session_updated`.
     pub sessions: bool,
@@ -136,4 +136,23 @@ pub enum Op {
         /// The command.
         command: Command,
     },
+    /// A person's answer to a [`Body::ApprovalRequest`](super::Body::ApprovalRequest). The channel has checked that they
+    /// may give it.
+    Approve {
+        /// The question's id.
+        id: String,
+        /// The answer.
+        answer: ApprovalAnswer,
+    },
+}
+
+/// What a person answers when asked about a tool call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApprovalAnswer {
+    /// This once.
+    Allow,
+    /// This once, and the same again without asking.
+    Always,
+    /// No.
+    Deny,
 }

@@ -15,4 +15,4 @@ pub use input::{Command, Input, Lane, classify};
 pub use media::{Attachment, Image, MediaType, plain_file_name};
 pub use message::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};
 pub use price::Price;
-pub use record::{CallRecord, CallState, ModelCall};
+pub use record::{CallPrint, CallRecord, CallState, ModelCall};

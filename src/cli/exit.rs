@@ -23,6 +23,8 @@ pub(super) const TIMEOUT: u8 = 7;
 pub(super) const STOPPED: u8 = 8;
 /// The configured budget is used up.
 pub(super) const BUDGET: u8 = 10;
+/// A tool call needed a person's yes and did not get it.
+pub(super) const APPROVAL: u8 = 11;
 /// The database is damaged, newer or in use.
 pub(super) const DATABASE: u8 = 12;
 

@@ -618,13 +618,14 @@ fn known_keys() -> BTreeSet<String> {
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
 "channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
-"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
+"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}, "results": {"zzzzzzzzzz": 0}},
+"approvals": {"zzzzzzzzzz": 0, "rules": [{"zzzzzzzzzz": 0, "decision": "ask"}]}"#,
     );
     let text = text.replace("\"type\"", "\"zzzzzzzzzz\": 0, \"type\"");
     let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 19);
+    assert_eq!(warnings.len(), 22);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

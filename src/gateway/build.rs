@@ -1,28 +1,32 @@
 //! Puts the parts together from the configuration: plain code, readable top to bottom.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
 use super::private;
-use crate::agent::{Candidate, Models};
+use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::{Outbox, Pending, PushChannel};
 use crate::chat::{ChannelId, Price};
-use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
+use crate::config::{
+    ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
+};
 use crate::observability::{Health, Observers};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Budget, Deps};
+use crate::session::{Agent, Approvals, Budget, Deps};
 use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
+use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -68,6 +72,8 @@ pub(super) fn parts(
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
+            policy: policy(&config.approvals)?,
+            approvals: Approvals::new(config.approvals.time),
             workspace: Arc::new(workspace),
             health,
             observers,
@@ -88,12 +94,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         private: private::own_files(config, launch.config_path.as_deref()),
         umask: launch.umask,
     };
-    Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    })
+    })?;
+    Ok(workspace.with_results(ResultLimits {
+        age: Duration::from_secs(86_400 * config.tools.results_keep_days),
+        total_bytes: config.tools.results_bytes,
+    }))
 }
 
 /// How commands are run.
@@ -135,6 +145,7 @@ fn agent(config: &Config) -> Result<Agent> {
     let services = Services {
         config,
         http: Http::new(),
+        trusting: RefCell::default(),
         learned: LearnedQuirks::new(),
     };
     let mut candidates = services.candidates(&agent.provider, &agent.model)?;
@@ -144,7 +155,11 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        max_rounds: agent.max_tool_iterations,
+        limits: TurnLimits {
+            rounds: agent.max_tool_iterations,
+            time: agent.max_turn_time,
+            tokens: agent.max_turn_tokens,
+        },
     })
 }
 
@@ -152,6 +167,8 @@ fn agent(config: &Config) -> Result<Agent> {
 struct Services<'a> {
     config: &'a Config,
     http: Http,
+    /// Clients of services with certificates of their own, by the file's path.
+    trusting: RefCell<HashMap<PathBuf, Http>>,
     learned: LearnedQuirks,
 }
 
@@ -186,17 +203,41 @@ impl Services<'_> {
             output: price.output,
             currency: price.currency.clone(),
         });
+        let http = match &provider.ca_file {
+            None => self.http.clone(),
+            Some(path) => self
+                .trusting(path)
+                .with_context(|| format!("providers.{provider_name}.ca_file {}", path.display()))?,
+        };
         let candidates = keys.iter().map(|key| Candidate {
-            provider: self.provider(provider_name, provider, key),
+            provider: self.provider(provider_name, provider, key, &http),
             model: spec.clone(),
             price: price.clone(),
         });
         Ok(candidates.collect())
     }
 
-    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+    /// The client that trusts the certificates of a file.
+    fn trusting(&self, path: &Path) -> Result<Http> {
+        if let Some(http) = self.trusting.borrow().get(path) {
+            return Ok(http.clone());
+        }
+        let pem = std::fs::read(path).context("it cannot be read")?;
+        let http = Http::trusting(&pem).map_err(anyhow::Error::msg)?;
+        let mut known = self.trusting.borrow_mut();
+        known.insert(path.to_owned(), http.clone());
+        Ok(http)
+    }
+
+    fn provider(
+        &self,
+        name: &str,
+        config: &ProviderConfig,
+        key: &Secret,
+        http: &Http,
+    ) -> Arc<dyn Provider> {
         let settings = || service_settings(name, config, key);
-        let (http, learned) = (self.http.clone(), self.learned.clone());
+        let (http, learned) = (http.clone(), self.learned.clone());
         match config.kind {
             ProviderKind::Demo => Arc::new(Demo::new(name)),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),
@@ -217,6 +258,29 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+/// The rules of `approvals`.
+fn policy(config: &ApprovalsConfig) -> Result<ApprovalPolicy> {
+    let rules = config.rules.iter().map(|rule| {
+        let decision = match rule.decision {
+            ApprovalDecision::Allow => Decision::Allow,
+            ApprovalDecision::Ask => Decision::Ask,
+            ApprovalDecision::Deny => Decision::Deny,
+        };
+        let mut made = Rule::new(&rule.tool, decision);
+        if let Some(program) = &rule.program {
+            made = made.with_program(program);
+        }
+        if let Some(path) = &rule.path {
+            made = made.with_path(path)?;
+        }
+        if let Some(host) = &rule.host {
+            made = made.with_host(host);
+        }
+        Ok(made)
+    });
+    Ok(ApprovalPolicy::new(rules.collect::<Result<_>>()?))
 }
 
 /// The spending limits, if there are any.

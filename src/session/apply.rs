@@ -126,8 +126,11 @@ impl Actor {
             if let Some(running) = &active.running
                 && running.input == waiting.input
             {
-                for caller in waiting.callers {
-                    running.replies.add(caller);
+                for caller in &waiting.callers {
+                    running.replies.add(caller.clone());
+                }
+                for caller in &waiting.callers {
+                    self.ask_again(caller, key, session);
                 }
                 return;
             }
@@ -494,6 +497,7 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
+        self.actor.ask_again(caller, row.key, session);
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
             session: Some(row.session),

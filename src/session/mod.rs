@@ -7,6 +7,7 @@
 mod active;
 mod actor;
 mod apply;
+mod approvals;
 mod budget;
 mod clients;
 mod commands;
@@ -18,6 +19,7 @@ mod stop;
 mod wording;
 mod worker;
 
+pub use approvals::Approvals;
 pub use budget::Budget;
 
 use std::collections::HashSet;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::Models;
+use crate::agent::{ApprovalPolicy, Models, TurnLimits};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
 use crate::observability::{Health, Observers};
@@ -42,8 +44,8 @@ const STACK_BYTES: usize = 512 * 1024;
 pub struct Agent {
     /// Who is asked, first choice first.
     pub models: Models,
-    /// Rounds of tools in one turn.
-    pub max_rounds: u32,
+    /// How much one turn may use.
+    pub limits: TurnLimits,
 }
 
 /// What the session works with; fixed for the life of the process.
@@ -60,6 +62,10 @@ pub struct Deps {
     pub specs: Vec<ToolSpec>,
     /// The same as text; dialogs remember which tools they were begun with.
     pub tools_text: Arc<str>,
+    /// Which calls run, and which a person must allow.
+    pub policy: ApprovalPolicy,
+    /// The questions that wait for a person.
+    pub approvals: Approvals,
     /// Where file tools and the shell work.
     pub workspace: Arc<Workspace>,
     /// Counters and states.

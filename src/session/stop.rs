@@ -24,15 +24,18 @@ pub(super) struct StopReport {
 }
 
 impl Actor {
-    /// Handles a message of the overtaking lane. Everything received before it is taken in first.
+    /// Handles a message of the overtaking lane. Everything received before a command is taken in first.
     pub(super) fn handle_control(&mut self, control: Control) {
-        self.drain_inbound();
         let Control { caller, op } = control;
-        let Op::Command {
-            route,
-            session,
-            command,
-        } = op;
+        let (route, session, command) = match op {
+            Op::Command {
+                route,
+                session,
+                command,
+            } => (route, session, command),
+            Op::Approve { id, answer } => return self.approve(&caller, &id, answer),
+        };
+        self.drain_inbound();
         let db = self.deps.db.clone();
         let mut effects = Vec::new();
         let mut stop = None;

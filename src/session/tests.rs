@@ -22,6 +22,8 @@ use crate::storage::{DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
+mod approvals;
+
 const CEILING: Duration = Duration::from_secs(5);
 
 /// What the model does when asked.
@@ -163,6 +165,8 @@ struct Rig {
     db: Arc<Db>,
     model: Arc<Model>,
     runs: Arc<AtomicUsize>,
+    policy: ApprovalPolicy,
+    approval_time: Duration,
     queue: Option<SessionQueue>,
     out: Receiver<Outbound>,
     session: Option<Session>,
@@ -174,20 +178,26 @@ impl Rig {
     }
 
     fn start_with(plays: Vec<Play>, prepare: impl FnOnce(&Db)) -> Self {
+        let mut rig = Self::unbooted();
+        prepare(&rig.db);
+        rig.boot(plays);
+        rig
+    }
+
+    fn unbooted() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
-        prepare(&db);
-        let mut rig = Self {
+        Self {
             dir,
             db: Arc::new(db),
             model: Arc::default(),
             runs: Arc::default(),
+            policy: ApprovalPolicy::default(),
+            approval_time: Duration::from_secs(60),
             queue: None,
             out: bounded(0).1,
             session: None,
-        };
-        rig.boot(plays);
-        rig
+        }
     }
 
     /// Starts the session on what the database holds.
@@ -213,11 +223,17 @@ impl Rig {
                     },
                     [],
                 ),
-                max_rounds: 3,
+                limits: TurnLimits {
+                    rounds: 3,
+                    time: Duration::from_secs(900),
+                    tokens: 1_000_000,
+                },
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),
             specs: Vec::new(),
             tools_text: "count".into(),
+            policy: self.policy.clone(),
+            approvals: Approvals::new(self.approval_time),
             workspace: Arc::new(workspace),
             health: Arc::default(),
             observers: Observers::default(),

@@ -8,7 +8,7 @@ use super::db::Tx;
 use super::error::StorageError;
 use super::to_millis;
 use super::turns::TurnId;
-use crate::chat::{CallRecord, ModelCall};
+use crate::chat::{CallPrint, CallRecord, ModelCall};
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -54,7 +54,8 @@ impl Tx<'_> {
         let changed = self
             .sql
             .prepare_cached(
-                "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5
+                "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5,
+                        call_hash = ?6, result_hash = ?7
                  WHERE turn = ?1 AND call_id = ?2 AND state = 'started'",
             )?
             .execute(params![
@@ -62,14 +63,17 @@ impl Tx<'_> {
                 record.call_id,
                 record.state.as_str(),
                 took,
-                bytes
+                bytes,
+                record.print.call,
+                record.print.result
             ])?;
         if changed == 0 {
             self.sql
                 .prepare_cached(
                     "INSERT INTO tool_calls
-                     (turn, call_id, name, state, started_at, took_ms, result_bytes)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     (turn, call_id, name, state, started_at, took_ms, result_bytes,
+                      call_hash, result_hash)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute(params![
                     turn.0,
@@ -78,10 +82,41 @@ impl Tx<'_> {
                     record.state.as_str(),
                     to_millis(record.started_at),
                     took,
-                    bytes
+                    bytes,
+                    record.print.call,
+                    record.print.result
                 ])?;
         }
         Ok(())
+    }
+
+    /// Lists what the ended calls of a turn asked and got, in order; at most the newest 100.
+    pub fn call_prints(&self, turn: TurnId) -> Result<Vec<CallPrint>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT call_hash, result_hash FROM tool_calls
+             WHERE turn = ?1 AND call_hash IS NOT NULL ORDER BY id DESC LIMIT 100",
+        )?;
+        let rows = statement.query_map([turn.0], |row| {
+            Ok(CallPrint {
+                call: row.get(0)?,
+                result: row.get(1)?,
+            })
+        })?;
+        let mut prints = rows.collect::<Result<Vec<_>, _>>()?;
+        prints.reverse();
+        Ok(prints)
+    }
+
+    /// Counts the tokens of a turn's model calls, in and out, as far as known.
+    pub fn turn_tokens(&self, turn: TurnId) -> Result<u64, StorageError> {
+        let tokens: i64 = self
+            .sql
+            .prepare_cached(
+                "SELECT coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)), 0)
+                 FROM model_calls WHERE turn = ?1",
+            )?
+            .query_row([turn.0], |row| row.get(0))?;
+        Ok(u64::try_from(tokens).unwrap_or(0))
     }
 
     /// Notes that the calls a dead process left begun will get no result of their own.

@@ -4,6 +4,7 @@
 //! plain computation, nothing that waits. One file per table group. Any thread may call; nobody keeps a `Tx`. Not here:
 //! deciding what to store.
 
+mod approvals;
 mod calls;
 mod db;
 mod dialogs;
@@ -18,6 +19,7 @@ mod prompts;
 mod schema;
 mod turns;
 
+pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

@@ -7,7 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("schema.sql"),
+    include_str!("schema_approvals.sql"),
+    include_str!("schema_prints.sql"),
+];
 
 /// The version this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

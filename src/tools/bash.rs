@@ -12,7 +12,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Effects, Found, Tool, ToolCtx, ToolError, Workspace, typed_schema};
+use super::{
+    Action, CommandLine, Effects, Found, Reach, Standing, Tool, ToolCtx, ToolError, Workspace,
+    typed_schema,
+};
 use crate::sandbox::{Call, Cleaner, End, Level, OUTPUT_CAP_BYTES, Outcome, Sandbox, SandboxError};
 
 const MAX_TIMEOUT_SECS: u64 = 600;
@@ -85,6 +88,28 @@ impl Tool for Bash {
 
     fn effects(&self, _: &Value) -> Effects {
         Effects::SideEffect
+    }
+
+    fn action(&self, arguments: &Value) -> Action {
+        let line = arguments["command"].as_str().unwrap_or_default();
+        let command = CommandLine::parse(line);
+        let folder = match arguments["cwd"].as_str().unwrap_or_default() {
+            "" => String::new(),
+            cwd => format!(" (in {cwd})"),
+        };
+        let mut action = Action::allowed(format!("{line}{folder}"));
+        if command.can_be_remembered() {
+            action.subject = command.argv.as_ref().map(|argv| {
+                let argv = serde_json::to_string(argv);
+                argv.expect("a list of texts always serialises") + &folder
+            });
+        }
+        if self.sandbox.policy().level == Level::Full {
+            action.standing = Standing::Ask("commands run without a sandbox here");
+            action.reach = Reach::Outside;
+        }
+        action.command = Some(command);
+        action
     }
 
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

@@ -225,6 +225,23 @@ pub enum ServerBody<'a> {
         expires_at: Cow<'a, str>,
         /// The dialog.
         session_id: Cow<'a, str>,
+        /// What would happen, on one line.
+        summary: Cow<'a, str>,
+        /// Why a person is asked.
+        reason: Cow<'a, str>,
+        /// Whether what it changes stays in the workspace.
+        in_workspace: bool,
+        /// Whether the answer `always` is remembered; else it counts as `allow`.
+        can_always: bool,
+    },
+    /// A question is settled: the reply to `approval_reply`, and a note to everybody else who was asked. Additive.
+    ApprovalResolved {
+        /// The question.
+        approval_id: Cow<'a, str>,
+        /// `allow`, `always`, `deny`, or `expired` if nobody answered in time or the turn ended.
+        decision: Cow<'a, str>,
+        /// The dialog.
+        session_id: Cow<'a, str>,
     },
     /// A dialog changed without this connection asking. Additive.
     SessionUpdated(SessionInfo<'a>),

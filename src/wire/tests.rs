@@ -166,8 +166,10 @@ fn server_messages_of_the_additive_part() {
         @r#"{"type":"turn_finished","session_id":"cli_chat:local:d1","turn":9,"usage":{"input_tokens":10,"output_tokens":2},"model":"gpt-4o","stop_reason":"complete","took_ms":800}"#);
     assert_snapshot!(server(turn_finished(None)),
         @r#"{"type":"turn_finished","session_id":"cli_chat:local:d1","turn":9,"usage":{"input_tokens":10,"output_tokens":2},"model":"gpt-4o","took_ms":800}"#);
-    assert_snapshot!(server(ServerBody::ApprovalRequest { approval_id: "p1".into(), name: "bash".into(), arguments: "{}".into(), expires_at: "2026-03-01T08:30:00.000Z".into(), session_id: SESSION }),
-        @r#"{"type":"approval_request","approval_id":"p1","name":"bash","arguments":"{}","expires_at":"2026-03-01T08:30:00.000Z","session_id":"cli_chat:local:d1"}"#);
+    assert_snapshot!(server(ServerBody::ApprovalRequest { approval_id: "p1".into(), name: "bash".into(), arguments: "{}".into(), expires_at: "2026-03-01T08:30:00.000Z".into(), session_id: SESSION, summary: "make".into(), reason: "r".into(), in_workspace: true, can_always: false }),
+        @r#"{"type":"approval_request","approval_id":"p1","name":"bash","arguments":"{}","expires_at":"2026-03-01T08:30:00.000Z","session_id":"cli_chat:local:d1","summary":"make","reason":"r","in_workspace":true,"can_always":false}"#);
+    assert_snapshot!(server(ServerBody::ApprovalResolved { approval_id: "p1".into(), decision: "deny".into(), session_id: SESSION }),
+        @r#"{"type":"approval_resolved","approval_id":"p1","decision":"deny","session_id":"cli_chat:local:d1"}"#);
     assert_snapshot!(server(ServerBody::SessionUpdated(info())),
         @r#"{"type":"session_updated","session_id":"cli_chat:local:d1","title":"Trip","archived":false,"updated_at":"2026-03-01T08:30:00.000Z","message_count":7}"#);
     let with_id = ServerMessage {
@@ -570,7 +572,7 @@ fn the_protocol_page_shows_true_messages() {
         assert_eq!(written_back, line);
     }
     assert!(!shown.contains("unknown"));
-    assert_eq!(shown.len(), 12 + 23, "a type has no example: {shown:?}");
+    assert_eq!(shown.len(), 12 + 24, "a type has no example: {shown:?}");
 }
 
 prop_compose! {

@@ -3,11 +3,13 @@
 //! One test binary, so that it links once. Needs no secret and no network; `support` holds the other sides of the wire.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
+mod approvals;
 mod architecture;
 mod contract;
 mod crash;
 mod door;
 mod images;
+mod limits;
 mod messages;
 mod sandbox;
 mod schemas;
@@ -16,4 +18,5 @@ mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
+mod tls;
 mod turns;

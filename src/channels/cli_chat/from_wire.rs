@@ -5,11 +5,11 @@
 
 use std::str::FromStr;
 
-use crate::bus::{ErrorCode, InboundBody, Op};
+use crate::bus::{ApprovalAnswer, ErrorCode, InboundBody, Op};
 use crate::chat::{
     Attachment, ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify,
 };
-use crate::wire::{ClientBody, FaultCode, ParseFault};
+use crate::wire::{ClientBody, Decision, FaultCode, ParseFault};
 
 use super::capabilities::Selection;
 
@@ -54,13 +54,6 @@ impl Refusal {
         Self {
             code: ErrorCode::ShuttingDown,
             message: "The gateway is ending; connect again when it is back.".to_owned(),
-        }
-    }
-
-    fn no_approval() -> Self {
-        Self {
-            code: ErrorCode::NotFound,
-            message: "No approval is waiting under this id.".to_owned(),
         }
     }
 
@@ -116,7 +109,19 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
         ClientBody::Hello { capabilities } => {
             return Ok(Request::Hello(Selection::from_names(&capabilities)));
         }
-        ClientBody::ApprovalReply { .. } if trusted => return Err(Refusal::no_approval()),
+        ClientBody::ApprovalReply {
+            approval_id,
+            decision,
+        } if trusted => {
+            return Ok(Request::Control(Op::Approve {
+                id: approval_id,
+                answer: match decision {
+                    Decision::Allow => ApprovalAnswer::Allow,
+                    Decision::Always => ApprovalAnswer::Always,
+                    Decision::Deny => ApprovalAnswer::Deny,
+                },
+            }));
+        }
         ClientBody::ApprovalReply { .. } => return Err(Refusal::token_needed("An approval")),
         ClientBody::ClearHistory {
             chat_id,

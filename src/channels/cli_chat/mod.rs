@@ -95,7 +95,7 @@ impl CliChat {
         let caller = Caller {
             client,
             request_id: message.request_id,
-            wants: state.selection.wants(),
+            wants: state.selection.wants(state.trusted),
         };
         match from_wire::request(message.body, &self.local, state.trusted) {
             Ok(Request::Hello(selection)) => {

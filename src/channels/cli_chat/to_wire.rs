@@ -79,6 +79,22 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             stop_reason: stop.map(|stop| stop.as_str().into()),
             took_ms: millis(*took),
         },
+        Body::ApprovalRequest(request) => ServerBody::ApprovalRequest {
+            approval_id: (&request.id).into(),
+            name: (&request.name).into(),
+            arguments: (&request.arguments).into(),
+            expires_at: rfc3339(request.expires_at).into(),
+            session_id: session?,
+            summary: (&request.summary).into(),
+            reason: (&request.reason).into(),
+            in_workspace: request.in_workspace,
+            can_always: request.can_always,
+        },
+        Body::ApprovalResolved { id, outcome } => ServerBody::ApprovalResolved {
+            approval_id: id.into(),
+            decision: outcome.as_str().into(),
+            session_id: session?,
+        },
         Body::Answer { content, merged } => ServerBody::AssistantResponse {
             content: Cow::Borrowed(content),
             session_id: session?,

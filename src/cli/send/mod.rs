@@ -4,6 +4,7 @@
 //! in-process under the lock. Either way it speaks the WebSocket contract, so there is one way of asking ([`talk`]) and
 //! two links to do it over. stdout carries the answer only.
 
+mod approve;
 mod input;
 mod link;
 mod local;
@@ -54,6 +55,9 @@ pub(super) struct SendArgs {
     /// Say model, tokens and time on stderr
     #[arg(long)]
     usage: bool,
+    /// Which tool calls to allow if the policy asks: none, those that stay in the workspace (safe), or all
+    #[arg(long, value_name = "WHICH", default_value = "none")]
+    approve: approve::Approve,
     /// Give up and stop the turn after this time: seconds, or 90s, 5m, 2h
     #[arg(short, long, default_value = "600", value_parser = parse_duration, value_name = "TIME")]
     timeout: Duration,
@@ -93,6 +97,7 @@ pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(),
         request_id: args.idempotency_key.clone(),
         deadline,
         timeout: args.timeout,
+        approve: args.approve,
     };
     let mut output = render::Output::open(&args, global)?;
     let result = talk::talk(&mut *link, &ask, &mut output);

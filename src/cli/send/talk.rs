@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGINT;
 
+use super::approve::{self, Approve};
 use super::input::Prompt;
 use super::link::{Arrival, Link};
 use super::render::Output;
@@ -22,6 +23,7 @@ pub(super) struct Ask {
     pub(super) request_id: Option<String>,
     pub(super) deadline: Instant,
     pub(super) timeout: Duration,
+    pub(super) approve: Approve,
 }
 
 /// Asks and waits for the one answer.
@@ -119,6 +121,17 @@ impl Talk<'_> {
         }
     }
 
+    /// Answers a question about a tool call as the command line says.
+    fn decide(&mut self, frame: &str) -> Result<(), Failure> {
+        let Some(answer) = approve::decide(frame, self.ask.approve) else {
+            return Ok(());
+        };
+        if let Some(what) = answer.refused {
+            self.output.not_approved(what);
+        }
+        self.send(answer.body)
+    }
+
     /// Waits for the answer; a signal or the deadline stops the turn first.
     fn answer(&mut self, session: &str, request_id: &str) -> Result<(), Failure> {
         let mut deadline = self.ask.deadline;
@@ -126,6 +139,11 @@ impl Talk<'_> {
         loop {
             let arrival = self.link.next(deadline);
             let why = match arrival {
+                Arrival::Frame(frame) if approve::is_question(&frame, request_id) => {
+                    self.output.frame(&frame)?;
+                    self.decide(&frame)?;
+                    continue;
+                }
                 Arrival::Frame(frame) => match self.output.take(&frame, request_id) {
                     Ok(None) => continue,
                     Ok(Some(Ok(()))) => return gave_up.map_or(Ok(()), Err),

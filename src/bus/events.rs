@@ -147,6 +147,11 @@ pub enum Body {
         /// One entry a command.
         commands: Vec<(&'static str, &'static str, &'static str)>,
     },
+    /// Deliveries of the outbox: what there is, or what was changed.
+    Deliveries {
+        /// The deliveries.
+        deliveries: Vec<DeliveryItem>,
+    },
     /// Everything the client sent before its ping is committed.
     Pong,
     /// A remark that answers nothing, such as "still waiting".
@@ -227,6 +232,27 @@ impl ErrorCode {
         .find(|code| code.as_str() == word)
         .unwrap_or(Self::Internal)
     }
+}
+
+/// One delivery of the outbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeliveryItem {
+    /// Its number.
+    pub id: i64,
+    /// Where it goes, `channel:chat`.
+    pub to: String,
+    /// Its state's word.
+    pub state: String,
+    /// How often sending was begun.
+    pub attempts: u32,
+    /// Why it did not arrive.
+    pub error: Option<String>,
+    /// The text.
+    pub content: String,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// When it got its last state; `None` while it waits.
+    pub finished_at: Option<SystemTime>,
 }
 
 /// A question about one tool call.

@@ -111,8 +111,28 @@ pub enum InboundBody {
     },
     /// Asks for the list of slash commands.
     Commands,
+    /// Shows or changes the outbox.
+    Outbox {
+        /// What to do.
+        op: OutboxOp,
+        /// The deliveries meant; `None`: all that `op` can change.
+        ids: Option<Vec<i64>>,
+        /// Whether a list has those too that were sent or dropped.
+        all: bool,
+    },
     /// Answered when everything sent before it is committed.
     Ping,
+}
+
+/// What is done with deliveries of the outbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutboxOp {
+    /// Shows them.
+    List,
+    /// Queues dead letters again.
+    Retry,
+    /// Gives up what was not sent.
+    Drop,
 }
 
 /// A message in the lane that overtakes.

@@ -13,7 +13,7 @@ use super::offer::offer;
 use super::private;
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannel};
+use crate::channels::outbound::PushChannel;
 use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
@@ -25,7 +25,7 @@ use crate::providers::{
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, Deps};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
@@ -104,6 +104,16 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         age: Duration::from_secs(86_400 * config.tools.results_keep_days),
         total_bytes: config.tools.results_bytes,
     }))
+}
+
+/// Where backups of the database are kept.
+pub fn backups(config: &Config) -> Backups {
+    let gateway = &config.gateway;
+    Backups::new(
+        &config.state_dir,
+        &gateway.session_db_path,
+        gateway.cleanup.backup_bytes,
+    )
 }
 
 /// How commands are run.
@@ -305,30 +315,6 @@ fn tools_text(specs: &[ToolSpec]) -> String {
         out.push('\n');
     }
     out
-}
-
-/// The outbox table as the sender sees it.
-pub(super) struct OutboxRows(pub Arc<Db>);
-
-impl Outbox for OutboxRows {
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
-        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
-        Ok(row.map(|row| Pending {
-            id: row.id,
-            route: row.delivery.route,
-            body: row.delivery.body,
-            idempotency_key: row.delivery.idempotency_key,
-            attempts: row.attempts,
-        }))
-    }
-
-    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
-    }
-}
-
-fn text(error: StorageError) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

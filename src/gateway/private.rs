@@ -31,7 +31,7 @@ pub(super) fn own_files(config: &Config, config_path: Option<&Path>) -> Vec<Path
         .map(|ending| beside(database, ending))
         .collect();
     files.push(database.with_extension("lock"));
-    files.push(database.with_file_name("backups"));
+    files.push(super::backups(config).folder().to_owned());
     files.push(config.state_dir.join("gateway.token"));
     files.push(config.state_dir.join("config.json"));
     files.push(config.workspace_dir.join(".env"));
@@ -79,7 +79,7 @@ mod tests {
             "/home/x/.picobot/workspace/picobot.db",
             "/home/x/.picobot/workspace/picobot.db-journal",
             "/home/x/.picobot/workspace/picobot.lock",
-            "/home/x/.picobot/workspace/backups",
+            "/home/x/.picobot/backups",
             "/home/x/.picobot/gateway.token",
             "/home/x/.picobot/workspace/.env",
             "/etc/picobot.json",

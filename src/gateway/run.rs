@@ -13,9 +13,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use super::build::{self, Launch, OutboxRows};
+use super::build::{self, Launch};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
+use super::outbox::OutboxRows;
 use super::protection::Probe;
+use super::upkeep::Upkeep;
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
@@ -44,7 +46,12 @@ pub fn run(launch: &Launch) -> Result<()> {
     let health = Arc::new(Health::default());
     let door = Door::bind(door_config(config), health.clone(), &token)?;
     let address = door.local_addr();
-    let db = Arc::new(Db::open(database, lock.is_after_crash())?);
+    let backups = build::backups(config);
+    let db = Arc::new(Db::open_with(
+        database,
+        lock.is_after_crash(),
+        Some(backups),
+    )?);
     lock.opened();
     log::info!("SQLite {}", crate::storage::sqlite_version());
     std::env::set_current_dir(&config.workspace_dir).context("cannot enter the workspace")?;
@@ -65,11 +72,13 @@ pub fn run(launch: &Launch) -> Result<()> {
     )?;
     let sandbox = parts.sandbox.clone();
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
-        let dispatcher = Dispatcher::new(OutboxRows(db.clone()), parts.pushers);
+        let rows = OutboxRows::new(db.clone(), config.gateway.outbox_max_age);
+        let dispatcher = Dispatcher::new(rows, parts.pushers);
         let wake = parts.outbox_wake;
         move || dispatcher.run(&wake)
     })?;
     let check = check_in_background(&db)?;
+    let upkeep = Upkeep::start(config, db.clone(), &fatal)?;
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
     // Before anybody can know that it runs: who sends a signal then means an end in order.
     let signals = watch_signals()?;
@@ -79,10 +88,11 @@ pub fn run(launch: &Launch) -> Result<()> {
 
     wait_for_end(signals);
     let probe = probe.end();
+    let upkeep = upkeep.stop();
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
-    for thread in [outbound, probe].into_iter().chain(check) {
+    for thread in [outbound, upkeep, probe].into_iter().chain(check) {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {

@@ -34,6 +34,8 @@ pub(super) enum Effect {
     /// A repeat of an input that had not ended.
     Join(DialogKey, SessionId, Waiting),
     Ask(Query),
+    /// Deliveries are due that were not.
+    WakeOutbox,
 }
 
 /// What an input says.
@@ -106,6 +108,9 @@ impl Actor {
             match effect {
                 Effect::Push(outbound) => self.deps.sink.push(outbound),
                 Effect::Ask(query) => self.ask(query),
+                Effect::WakeOutbox => {
+                    let _ = self.deps.outbox_wake.try_send(());
+                }
                 Effect::Join(key, session, waiting) => self.join(key, &session, waiting),
                 Effect::Work(key, session, work) => {
                     let interrupts = matches!(work, Work::Op(..));
@@ -258,6 +263,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
                 Ok(())

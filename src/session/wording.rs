@@ -85,6 +85,10 @@ pub(super) fn not_stored(error: &StorageError) -> String {
         StorageError::Full => {
             "Message not saved: the disk is full. Free space and send again.".to_owned()
         }
+        StorageError::Busy => {
+            "Message not saved: another program keeps the database busy. Send it again in a moment."
+                .to_owned()
+        }
         StorageError::Damaged { .. } => {
             "Message not saved: the database is damaged. Stop PicoBot and restore a backup."
                 .to_owned()

@@ -105,6 +105,17 @@ pub enum ClientBody {
         /// Capability names; unknown ones are ignored.
         capabilities: Vec<String>,
     },
+    /// Shows or changes what waits to be pushed to channels, or could not be. Needs the token. Additive.
+    Outbox {
+        /// What to do.
+        action: OutboxAction,
+        /// The deliveries meant, at most [`MAX_OUTBOX_IDS`]; all that the action can change if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ids: Option<Vec<i64>>,
+        /// Whether `list` shows what was sent or dropped too; false if left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        include_sent: bool,
+    },
     /// Answers an `approval_request`. Additive.
     ApprovalReply {
         /// The request's id, 1 to 256 bytes.
@@ -112,6 +123,21 @@ pub enum ClientBody {
         /// The answer.
         decision: Decision,
     },
+}
+
+/// Most deliveries named in one request.
+pub const MAX_OUTBOX_IDS: usize = 1_000;
+
+/// What is done with deliveries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxAction {
+    /// Shows them.
+    List,
+    /// Queues those again that could not be delivered.
+    Retry,
+    /// Gives those up that were not sent.
+    Drop,
 }
 
 /// Most images of one input.

@@ -13,10 +13,12 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
+pub use client::{
+    ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS, OutboxAction,
+};
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, FrameError, Glance, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
-    TokenUsage,
+    CommandInfo, DeliveryEntry, FrameError, Glance, HistoryEntry, ServerBody, ServerMessage,
+    SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

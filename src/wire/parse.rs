@@ -11,7 +11,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
+use super::client::{
+    ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS, OutboxAction,
+};
 use super::nearest::nearest;
 
 /// How much of a client's own text an error repeats, in characters.
@@ -30,7 +32,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Every known `type`, for suggestions.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 13] = [
     "user_input",
     "clear_history",
     "create_session",
@@ -42,6 +44,7 @@ const TYPES: [&str; 12] = [
     "get_slash_commands",
     "ping",
     "hello",
+    "outbox",
     "approval_reply",
 ];
 
@@ -100,6 +103,12 @@ struct Fields<'a> {
     include_archived: Option<&'a RawValue>,
     #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ids: Option<&'a RawValue>,
+    #[serde(borrow)]
+    include_sent: Option<&'a RawValue>,
     #[serde(borrow)]
     approval_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -176,6 +185,11 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         "ping" => ClientBody::Ping,
         "hello" => ClientBody::Hello {
             capabilities: capabilities(fields)?,
+        },
+        "outbox" => ClientBody::Outbox {
+            action: outbox_action(fields)?,
+            ids: outbox_ids(fields)?,
+            include_sent: flag(fields.include_sent, "include_sent")?,
         },
         "approval_reply" => ClientBody::ApprovalReply {
             approval_id: label(required(fields.approval_id, "approval_id")?, "approval_id")?,
@@ -342,6 +356,33 @@ fn decision(fields: &Fields<'_>) -> Result<Decision, Fault> {
             echo(other)
         ))),
     }
+}
+
+fn outbox_action(fields: &Fields<'_>) -> Result<OutboxAction, Fault> {
+    match required(fields.action, "action")?.as_str() {
+        "list" => Ok(OutboxAction::List),
+        "retry" => Ok(OutboxAction::Retry),
+        "drop" => Ok(OutboxAction::Drop),
+        other => Err(Fault::bad(format!(
+            "The field `action` must be `list`, `retry` or `drop`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
+fn outbox_ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
+    let Some(raw) = fields.ids else {
+        return Ok(None);
+    };
+    let ids: Vec<i64> = serde_json::from_str(raw.get())
+        .map_err(|_| wrong("ids", "must be a list of integers", raw))?;
+    if ids.len() > MAX_OUTBOX_IDS {
+        return Err(Fault::bad(format!(
+            "The field `ids` has {} entries; at most {MAX_OUTBOX_IDS} can be named at once.",
+            ids.len()
+        )));
+    }
+    Ok(Some(ids))
 }
 
 /// Reads a request's id: a string, or an integer whose digits are kept as they are written.

@@ -120,6 +120,11 @@ pub enum ServerBody<'a> {
         /// One entry a command.
         commands: Vec<CommandInfo<'a>>,
     },
+    /// The answer to `outbox`: what there is, or what was changed. Additive.
+    OutboxList {
+        /// The deliveries.
+        deliveries: Vec<DeliveryEntry<'a>>,
+    },
     /// Everything before the `ping` is stored.
     Pong {},
     /// The answer to a slash command.
@@ -276,6 +281,29 @@ pub struct HistoryEntry<'a> {
     pub created_at: Cow<'a, str>,
     /// `done`, `queued`, `running`, `failed` or `stopped`.
     pub state: Cow<'a, str>,
+}
+
+/// One delivery to a channel that pushes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeliveryEntry<'a> {
+    /// Its number.
+    pub id: i64,
+    /// Where it goes, `<channel>:<chat>`.
+    pub to: Cow<'a, str>,
+    /// `pending`, `started`, `sent`, `failed`, `expired` or `dropped`.
+    pub state: Cow<'a, str>,
+    /// How often sending was begun.
+    pub attempts: u32,
+    /// Why it did not arrive; left out if there is nothing to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+    /// The text.
+    pub content: Cow<'a, str>,
+    /// When it was stored, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// When it got its last state, RFC 3339 in UTC; left out while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Cow<'a, str>>,
 }
 
 /// One slash command.

@@ -8,6 +8,7 @@ mod architecture;
 mod contract;
 mod crash;
 mod door;
+mod durability;
 mod images;
 mod limits;
 mod messages;

@@ -112,6 +112,7 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         | Body::Deleted
         | Body::Cleared
         | Body::Commands { .. }
+        | Body::Deliveries { .. }
         | Body::Pong
         | Body::Notification { .. } => None,
     }

@@ -5,11 +5,11 @@
 
 use std::str::FromStr;
 
-use crate::bus::{ApprovalAnswer, ErrorCode, InboundBody, Op};
+use crate::bus::{ApprovalAnswer, ErrorCode, InboundBody, Op, OutboxOp};
 use crate::chat::{
     Attachment, ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify,
 };
-use crate::wire::{ClientBody, Decision, FaultCode, ParseFault};
+use crate::wire::{ClientBody, Decision, FaultCode, OutboxAction, ParseFault};
 
 use super::capabilities::Selection;
 
@@ -123,6 +123,22 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             }));
         }
         ClientBody::ApprovalReply { .. } => return Err(Refusal::token_needed("An approval")),
+        ClientBody::Outbox { .. } if !trusted => {
+            return Err(Refusal::token_needed("The outbox"));
+        }
+        ClientBody::Outbox {
+            action,
+            ids,
+            include_sent,
+        } => InboundBody::Outbox {
+            op: match action {
+                OutboxAction::List => OutboxOp::List,
+                OutboxAction::Retry => OutboxOp::Retry,
+                OutboxAction::Drop => OutboxOp::Drop,
+            },
+            ids,
+            all: include_sent,
+        },
         ClientBody::ClearHistory {
             chat_id,
             session_id,

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::bus::{Body, DialogInfo, HistoryItem, Outbound};
+use crate::bus::{Body, DeliveryItem, DialogInfo, HistoryItem, Outbound};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
+    CommandInfo, DeliveryEntry, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage,
+    rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.
@@ -138,6 +139,9 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
         Body::Commands { commands } => ServerBody::SlashCommandsList {
             commands: commands.iter().map(command_info).collect(),
         },
+        Body::Deliveries { deliveries } => ServerBody::OutboxList {
+            deliveries: deliveries.iter().map(delivery).collect(),
+        },
         Body::Pong => ServerBody::Pong {},
         Body::Notification { content } => ServerBody::SystemNotification {
             content: content.into(),
@@ -162,6 +166,19 @@ fn history_entry(item: &HistoryItem) -> HistoryEntry<'_> {
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         state: item.state.as_str().into(),
+    }
+}
+
+fn delivery(item: &DeliveryItem) -> DeliveryEntry<'_> {
+    DeliveryEntry {
+        id: item.id,
+        to: (&item.to).into(),
+        state: (&item.state).into(),
+        attempts: item.attempts,
+        error: item.error.as_deref().map(Cow::from),
+        content: (&item.content).into(),
+        created_at: rfc3339(item.created_at).into(),
+        finished_at: item.finished_at.map(|at| rfc3339(at).into()),
     }
 }
 

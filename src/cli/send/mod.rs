@@ -12,6 +12,9 @@ mod remote;
 mod render;
 mod talk;
 
+pub(super) use link::{Arrival, Link};
+pub(super) use remote::RemoteLink;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

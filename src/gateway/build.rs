@@ -18,13 +18,13 @@ use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Approvals, Budget, Deps};
+use crate::session::{Agent, Approvals, Budget, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
@@ -36,6 +36,8 @@ pub struct Launch {
     pub config_path: Option<PathBuf>,
     /// The user's own file mode mask, for the workspace's files and for commands.
     pub umask: u32,
+    /// Masks the configuration's secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What a running process is made of, before its threads start.
@@ -81,6 +83,10 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
+            redactor: launch.redactor.clone(),
+            facts: Facts {
+                mcp_servers: enabled_mcp_servers(config),
+            },
         },
         sandbox,
         outbox_wake: woken,
@@ -165,6 +171,7 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
+        token_limit: agent.token_limit,
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,
             time: agent.max_turn_time,
@@ -268,6 +275,14 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+fn enabled_mcp_servers(config: &Config) -> Vec<String> {
+    let servers = config.mcp.servers.iter();
+    servers
+        .filter(|(_, server)| server.enabled)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// The rules of `approvals`.

@@ -115,7 +115,7 @@ fn policy(temp_dir: &Path) -> Policy {
 }
 
 /// Lists the living processes whose command line holds the marker.
-fn marked(marker: &str) -> Vec<i32> {
+pub(crate) fn marked(marker: &str) -> Vec<i32> {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -127,7 +127,7 @@ fn marked(marker: &str) -> Vec<i32> {
         .collect()
 }
 
-fn assert_none_left(marker: &str) {
+pub(crate) fn assert_none_left(marker: &str) {
     assert_eq!(marked(marker), Vec::<i32>::new());
 }
 

@@ -7,10 +7,12 @@ mod events;
 mod inbound;
 
 pub use events::{
-    ApprovalOutcome, ApprovalRequest, Body, DialogInfo, ErrorCode, HistoryCall, HistoryItem,
-    ItemState, LoadedDetail, Meter, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, DialogState, ErrorCode,
+    FoundItem, HistoryCall, HistoryItem, ItemState, LoadedDetail, Meter, Outbound,
 };
-pub use inbound::{ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, Wants};
+pub use inbound::{
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, TextForm, Wants,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

@@ -30,6 +30,5 @@ mod view;
 pub use dial::{DialError, Endpoint, dial};
 pub use options::{ClientError, Ended, Opening, Options, StartGateway};
 pub use run::run;
-pub use state::{PickError, pick};
 pub use terminal::Mouse;
 pub use theme::Theme;

@@ -7,11 +7,14 @@ use crossbeam_channel::Receiver;
 
 use super::apply::shown_input;
 use super::detail::{self, meter_of_dialog};
-use super::wording;
+use super::search::search;
+use super::{transcript, wording};
 use crate::bus::{
     Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, LoadedDetail, Outbound, Sink,
+    TextForm,
 };
 use crate::chat::{Role, Route, SessionId};
+use crate::observability::Redactor;
 use crate::storage::{
     Db, DetailedPage, DialogKey, DialogRow, StorageError, StoredMessage, TurnId, TurnState, Tx,
 };
@@ -33,8 +36,25 @@ pub(super) struct Query {
 
 /// What is asked.
 pub(super) enum Ask {
-    /// The dialogs of a chat.
-    List { route: Route, archived: bool },
+    /// The dialogs of a chat, or of all.
+    List {
+        route: Option<Route>,
+        archived: bool,
+    },
+    /// A dialog as Markdown; the answer to `/dump`.
+    Dump { dialog: DialogKey },
+    /// A piece of a dialog as text.
+    Export {
+        dialog: DialogKey,
+        after: i64,
+        form: TextForm,
+    },
+    /// A text in the messages of a chat, or of all.
+    Search {
+        route: Option<Route>,
+        text: String,
+        limit: usize,
+    },
     /// The newest messages of a dialog.
     Load {
         dialog: DialogKey,
@@ -47,30 +67,38 @@ pub(super) enum Ask {
 }
 
 /// What clients are told of who answers.
-pub(super) struct Facts {
+pub(super) struct Answers {
     pub(super) model: String,
     /// How many tokens a request may hold.
     pub(super) token_limit: u64,
 }
 
 /// Answers questions until the queue is closed.
-pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>, facts: &Facts) {
+pub(super) fn serve(
+    queue: &Receiver<Query>,
+    db: &Db,
+    sink: &Arc<dyn Sink>,
+    redactor: &Redactor,
+    answers: &Answers,
+) {
     for query in queue {
         let body = match query.ask {
-            Ask::List { route, archived } => list(db, &route, archived),
+            Ask::List { route, archived } => {
+                list(db, route.as_ref(), archived).map(|dialogs| Body::List { dialogs })
+            }
             Ask::Load {
                 dialog,
                 title,
                 detail,
                 before,
             } => db.read(|tx| {
-                let page = load(tx, dialog, detail, before)?;
+                let page = page(tx, dialog, detail, before)?;
                 let detail = detail.then(|| -> Result<_, StorageError> {
                     Ok(LoadedDetail {
                         before,
                         title,
-                        model: facts.model.clone(),
-                        meter: meter_of_dialog(tx, dialog, facts.token_limit)?,
+                        model: answers.model.clone(),
+                        meter: meter_of_dialog(tx, dialog, answers.token_limit)?,
                     })
                 });
                 Ok(Body::Loaded {
@@ -79,6 +107,20 @@ pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>, fact
                     detail: detail.transpose()?,
                 })
             }),
+            Ask::Dump { dialog } => {
+                transcript::dump(db, dialog, redactor).map(|text| Body::Command {
+                    command: "dump".to_owned(),
+                    content: text.unwrap_or_else(|| wording::DELETED.to_owned()),
+                })
+            }
+            Ask::Export {
+                dialog,
+                after,
+                form,
+            } => export(db, dialog, after, form, redactor),
+            Ask::Search { route, text, limit } => {
+                search(db, &text, route.as_ref(), limit).map(|items| Body::Found { items })
+            }
         }
         .unwrap_or_else(|error| {
             log::error!("a read failed: {error}");
@@ -96,14 +138,40 @@ pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>, fact
     }
 }
 
-fn list(db: &Db, route: &Route, archived: bool) -> Result<Body, StorageError> {
-    let rows = db.read(|tx| tx.list_dialogs(route, archived, MAX_DIALOGS))?;
-    Ok(Body::List {
-        dialogs: rows.into_iter().map(info).collect(),
+/// Returns the dialogs of a chat, or of all, last used first.
+pub fn list(
+    db: &Db,
+    route: Option<&Route>,
+    archived: bool,
+) -> Result<Vec<DialogInfo>, StorageError> {
+    let rows = db.read(|tx| match route {
+        Some(route) => tx.list_dialogs(route, archived, MAX_DIALOGS),
+        None => tx.list_all_dialogs(archived, MAX_DIALOGS),
+    })?;
+    Ok(rows.into_iter().map(info).collect())
+}
+
+fn export(
+    db: &Db,
+    dialog: DialogKey,
+    after: i64,
+    form: TextForm,
+    redactor: &Redactor,
+) -> Result<Body, StorageError> {
+    let piece = transcript::export(db, dialog, after, form, redactor)?;
+    Ok(match piece {
+        Some(piece) => Body::Exported {
+            content: piece.content,
+            next: piece.next,
+        },
+        None => Body::Error {
+            code: ErrorCode::NotFound,
+            message: wording::DELETED.to_owned(),
+        },
     })
 }
 
-fn info(row: DialogRow) -> DialogInfo {
+pub(super) fn info(row: DialogRow) -> DialogInfo {
     DialogInfo {
         title: super::shown_title(&row.title).to_owned(),
         session: row.session,
@@ -113,13 +181,19 @@ fn info(row: DialogRow) -> DialogInfo {
     }
 }
 
+/// Returns the newest messages of a dialog, oldest first and waiting inputs last, and whether older ones exist.
+pub fn load(db: &Db, dialog: DialogKey) -> Result<(Vec<HistoryItem>, bool), StorageError> {
+    let page = db.read(|tx| page(tx, dialog, false, None))?;
+    Ok((page.messages, page.has_more))
+}
+
 /// A page of a dialog as clients see it.
 struct Page {
     messages: Vec<HistoryItem>,
     has_more: bool,
 }
 
-fn load(
+fn page(
     tx: &Tx<'_>,
     dialog: DialogKey,
     detail: bool,

@@ -18,7 +18,7 @@ use crate::bus::{
 };
 use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
 use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
-use crate::storage::{DialogKey, NewInput, TurnId};
+use crate::storage::{Context, DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
@@ -210,7 +210,6 @@ impl Rig {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
             agent: Agent {
-                token_limit: 128_000,
                 models: Models::new(
                     Candidate {
                         provider: self.model.clone(),
@@ -224,6 +223,10 @@ impl Rig {
                     },
                     [],
                 ),
+                context: ContextLimits {
+                    tokens: 1_000,
+                    compress_at: 80,
+                },
                 limits: TurnLimits {
                     rounds: 3,
                     time: Duration::from_secs(900),
@@ -242,6 +245,8 @@ impl Rig {
             outbox_wake: bounded(1).0,
             max_turns: 4,
             budget: None,
+            redactor: Arc::new(Redactor::new(["geheim-1234".to_owned()].into_iter())),
+            facts: Facts::default(),
         };
         let fatal = Fatal::new(|_| {});
         self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
@@ -333,7 +338,7 @@ impl Rig {
         self.send(
             caller("shown"),
             InboundBody::Load {
-                session: "cli_chat:local:1".parse().unwrap(),
+                session: "cli_chat:local:d1".parse().unwrap(),
                 detail: false,
                 before: None,
             },
@@ -620,7 +625,13 @@ fn each_client_has_its_own_dialog() {
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);
-    rig.send(caller("list"), InboundBody::List { archived: false });
+    rig.send(
+        caller("list"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     match rig.reply("list") {
         Body::List { dialogs } => {
             assert!(dialogs.iter().all(|dialog| dialog.session != third));
@@ -779,7 +790,10 @@ fn a_damaged_history_is_mended_in_the_database() {
     });
     rig.say("1", "hello");
     assert_eq!(rig.answer("1"), "fine");
-    let history = rig.db.read(|tx| tx.history(DialogKey(1))).unwrap();
+    let history = rig
+        .db
+        .read(|tx| tx.history(DialogKey(1), &Context::default()))
+        .unwrap();
     let roles: Vec<_> = history.iter().map(|stored| stored.message.role).collect();
     assert_eq!(
         roles,
@@ -809,7 +823,13 @@ fn one_input_can_be_stopped_among_others() {
 #[test]
 fn a_repeat_of_what_nobody_works_on_is_taken_up() {
     let rig = Rig::start(vec![Play::Say("at last")]);
-    rig.send(caller("sync"), InboundBody::List { archived: false });
+    rig.send(
+        caller("sync"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     rig.reply("sync");
     rig.db
         .write(|tx| {

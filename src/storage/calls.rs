@@ -9,7 +9,29 @@ use super::dialogs::DialogKey;
 use super::error::StorageError;
 use super::to_millis;
 use super::turns::TurnId;
-use crate::chat::{CallPrint, CallRecord, ModelCall};
+use crate::chat::{CallPrint, CallRecord, ModelCall, Usage};
+
+/// What a dialog's model calls came to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct DialogUsage {
+    /// How many there were.
+    pub n_calls: u64,
+    /// Their tokens, as far as known.
+    pub usage: Usage,
+    /// Their cost by currency, as far as known.
+    pub costs: Vec<(f64, String)>,
+    /// The newest answered one of a turn.
+    pub last: Option<LastCall>,
+}
+
+/// The newest answered model call of a dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastCall {
+    /// The provider's configured name.
+    pub provider: String,
+    /// The model id.
+    pub model: String,
+}
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -130,8 +152,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Enters a model call into the ledger.
-    pub fn record_model_call(&self, turn: TurnId, record: &ModelCall) -> Result<(), StorageError> {
+    /// Enters a model call into the ledger; `turn` is the turn it was made for, if it was made for one.
+    pub fn record_model_call(
+        &self,
+        turn: Option<TurnId>,
+        record: &ModelCall,
+    ) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
                 "INSERT INTO model_calls
@@ -141,7 +167,7 @@ impl Tx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
-                turn.0,
+                turn.map(|turn| turn.0),
                 record.provider,
                 record.model,
                 record.purpose,
@@ -235,5 +261,54 @@ impl Tx<'_> {
             (Some(cost), Some(currency), 1, Some(0)) => Some((cost, currency)),
             _ => None,
         })
+    }
+
+    /// Returns what the model calls of a dialog came to.
+    pub fn dialog_usage(&self, dialog: DialogKey) -> Result<DialogUsage, StorageError> {
+        let tokens = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+        let mut usage = self
+            .sql
+            .prepare_cached(
+                "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+                        sum(reasoning_tokens)
+                 FROM model_calls WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(DialogUsage {
+                    n_calls: tokens(row.get(0)?).unwrap_or(0),
+                    usage: Usage {
+                        input: tokens(row.get(1)?),
+                        output: tokens(row.get(2)?),
+                        cached: tokens(row.get(3)?),
+                        reasoning: tokens(row.get(4)?),
+                    },
+                    ..DialogUsage::default()
+                })
+            })?;
+        usage.costs = self
+            .sql
+            .prepare_cached(
+                "SELECT sum(cost), currency FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1) AND cost IS NOT NULL
+                 GROUP BY currency ORDER BY currency",
+            )?
+            .query_map([dialog.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        usage.last = self
+            .sql
+            .prepare_cached(
+                "SELECT provider, model FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)
+                   AND outcome = 'ok' AND purpose = 'turn'
+                 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(LastCall {
+                    provider: row.get(0)?,
+                    model: row.get(1)?,
+                })
+            })
+            .optional()?;
+        Ok(usage)
     }
 }

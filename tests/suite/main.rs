@@ -5,9 +5,12 @@
 
 mod approvals;
 mod architecture;
+mod compression;
 mod contract;
 mod crash;
+mod dialogs;
 mod door;
+mod durability;
 mod images;
 mod limits;
 mod messages;

@@ -18,7 +18,7 @@ use crate::client::dial;
 /// How long a slow gateway may take for a message.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) struct RemoteLink {
+pub(in crate::cli) struct RemoteLink {
     socket: WebSocket<TcpStream>,
     /// A byte comes for each signal.
     signals: [(i32, UnixStream); 2],
@@ -26,7 +26,7 @@ pub(super) struct RemoteLink {
 
 impl RemoteLink {
     /// Connects to a `ws://` URL. The token is sent to loopback addresses only.
-    pub(super) fn connect(url: &str, state_dir: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn connect(url: &str, state_dir: &Path) -> Result<Self, Failure> {
         let socket = dial(url, &|| read_token(state_dir)).map_err(dial_failure)?;
         let signals =
             watch_signals().map_err(|error| Failure::new(exit::AGENT, error.to_string()))?;

@@ -9,9 +9,9 @@ use super::approve::{self, Approve};
 use super::input::Prompt;
 use super::link::{Arrival, Link};
 use super::render::Output;
+use crate::chat::{self, Choice, Picked};
 use crate::cli::exit::{self, Failure};
-use crate::client::{PickError, pick};
-use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage};
+use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage, SessionInfo};
 
 /// How long a turn may take to stop after the person gave up.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -115,11 +115,10 @@ impl Talk<'_> {
         }
         self.send(ClientBody::ListSessions {
             include_archived: true,
+            all_chats: false,
         })?;
         match self.expect(|body| matches!(body, ServerBody::SessionList { .. }))? {
-            ServerBody::SessionList { sessions } => {
-                pick(&sessions, wanted).map_err(|error| not_picked(&error))
-            }
+            ServerBody::SessionList { sessions } => pick(&sessions, wanted),
             _ => Ok(current),
         }
     }
@@ -183,11 +182,41 @@ fn session_of(body: &ServerBody<'_>) -> String {
     }
 }
 
-fn not_picked(error: &PickError) -> Failure {
-    Failure::new(exit::USAGE, error.to_string()).hint(match error {
-        PickError::Several { .. } => "use the whole id",
-        PickError::Unknown(_) => "--new begins one",
-    })
+/// Finds a dialog by its id, its title, or a unique beginning of either.
+fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, Failure> {
+    let id = |info: &SessionInfo<'_>| {
+        let id = info.session_id.rsplit(':').next();
+        id.unwrap_or_default().to_owned()
+    };
+    let ids: Vec<String> = sessions.iter().map(id).collect();
+    let choices: Vec<Choice<'_>> = sessions
+        .iter()
+        .zip(&ids)
+        .map(|(info, id)| Choice {
+            id,
+            title: &info.title,
+            number: None,
+        })
+        .collect();
+    match chat::pick(&choices, wanted) {
+        Picked::One(at) => Ok(sessions[at].session_id.to_string()),
+        Picked::Nothing => Err(
+            Failure::new(exit::USAGE, format!("there is no dialog {wanted:?}"))
+                .hint("--new begins one; picobot sessions lists those there are"),
+        ),
+        Picked::Several(places) => {
+            let names: Vec<_> = places
+                .iter()
+                .take(5)
+                .map(|at| format!("{} ({})", ids[*at], sessions[*at].title))
+                .collect();
+            Err(Failure::new(
+                exit::USAGE,
+                format!("{wanted:?} fits several dialogs: {}", names.join(", ")),
+            )
+            .hint("use the whole id"))
+        }
+    }
 }
 
 fn signalled(signal: i32) -> Failure {

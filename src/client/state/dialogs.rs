@@ -84,7 +84,10 @@ impl State {
     pub(super) fn ask_for_list(&mut self) {
         let include_archived =
             matches!(&self.overlay, Overlay::Dialogs(list) if list.shows_archived);
-        self.ask(ClientBody::ListSessions { include_archived });
+        self.ask(ClientBody::ListSessions {
+            include_archived,
+            all_chats: false,
+        });
     }
 
     /// Sends a request whose reply is told by its type.

@@ -2,9 +2,9 @@
 
 use super::approvals::Approval;
 use super::loaded::Page;
-use super::pick::pick;
 use super::transcript::{Body, Call, CallState, Delivery, Tone};
 use super::types::{Dialog, Effect, Link, Overlay, Start, State, Turn};
+use crate::chat::{Choice, Picked, SessionId, pick};
 use crate::client::clock;
 use crate::client::net::NetEvent;
 use crate::client::text::clean_line;
@@ -106,6 +106,7 @@ impl State {
                     self.say("that dialog is put away; this is the newest one");
                     self.ask(ClientBody::ListSessions {
                         include_archived: false,
+                        all_chats: false,
                     });
                 }
                 self.refresh_list();
@@ -189,6 +190,11 @@ impl State {
                     ));
                 }
                 self.resolve_approval(&approval_id);
+            }
+            ServerBody::InputTakenBack { content, input, .. } => {
+                self.take_pending(input.as_deref());
+                self.waiting_elsewhere.retain(|waiting| *waiting != content);
+                self.put_back(&content);
             }
             ServerBody::SessionUpdated(info) => self.on_updated(&info),
             ServerBody::Pong {} | ServerBody::Unknown => {}
@@ -325,7 +331,10 @@ impl State {
             Start::New => self.create_dialog(),
             Start::Pick(_) | Start::Newest => {
                 let include_archived = matches!(self.start, Start::Pick(_));
-                self.ask(ClientBody::ListSessions { include_archived });
+                self.ask(ClientBody::ListSessions {
+                    include_archived,
+                    all_chats: false,
+                });
             }
         }
     }
@@ -340,24 +349,38 @@ impl State {
                 }
                 None => self.create_dialog(),
             },
-            Start::Pick(wanted) => {
-                // A whole id may name a dialog of another chat.
-                let found = pick(sessions, &wanted);
-                let is_id = wanted.parse::<crate::chat::SessionId>().is_ok();
-                match found {
-                    Ok(id) => self.open(&id),
-                    Err(_) if is_id => self.open(&wanted),
-                    Err(error) => {
-                        let current = self.established.clone();
-                        if let Some(dialog) = current {
-                            self.open(&dialog.id);
-                        }
-                        self.say(format!("{error}; this is the current one"));
-                    }
-                }
-            }
+            Start::Pick(wanted) => self.open_named(sessions, &wanted),
             Start::Current | Start::New => {}
         }
+    }
+
+    /// Opens the dialog a person named on the command line, else the current one.
+    fn open_named(&mut self, sessions: &[SessionInfo<'_>], wanted: &str) {
+        // A whole id may name a dialog of another chat.
+        if wanted.parse::<SessionId>().is_ok() {
+            self.open(wanted);
+            return;
+        }
+        let choices: Vec<Choice<'_>> = sessions
+            .iter()
+            .map(|info| Choice {
+                id: info.session_id.rsplit(':').next().unwrap_or_default(),
+                title: &info.title,
+                number: None,
+            })
+            .collect();
+        let problem = match pick(&choices, wanted) {
+            Picked::One(at) => {
+                self.open(&sessions[at].session_id);
+                return;
+            }
+            Picked::Nothing => format!("there is no dialog {wanted:?}"),
+            Picked::Several(places) => format!("{} dialogs fit {wanted:?}", places.len()),
+        };
+        if let Some(current) = self.established.as_ref().map(|dialog| dialog.id.clone()) {
+            self.open(&current);
+        }
+        self.say(format!("{problem}; this is the current one"));
     }
 
     fn refresh_list(&mut self) {
@@ -537,11 +560,16 @@ impl State {
         self.remark(message, if stopped { Tone::Notice } else { Tone::Failure });
     }
 
+    /// A dialog has changed. Ours is told by its own messages while we wait for an answer; else it is loaded anew.
     fn on_updated(&mut self, info: &SessionInfo<'_>) {
         self.retitle(&info.session_id, &info.title);
         self.refresh_list();
         let is_here = self.session() == Some(&*info.session_id);
-        if is_here && !self.is_busy() && self.loading.is_none() {
+        let is_ours = self
+            .pending
+            .iter()
+            .any(|pending| pending.session == info.session_id);
+        if is_here && !is_ours && self.loading.is_none() {
             let id = info.session_id.to_string();
             self.open(&id);
         }

@@ -12,7 +12,6 @@ mod frames;
 mod history;
 mod lists;
 mod loaded;
-mod pick;
 mod popup;
 mod send;
 #[cfg(test)]
@@ -25,7 +24,6 @@ pub(super) use approvals::Approval;
 pub(super) use composer::Composer;
 pub(super) use dialogs::DialogMode;
 pub(super) use frames::short_address;
-pub use pick::{PickError, pick};
 pub(super) use popup::PopupKind;
 pub(super) use transcript::{Body, Call, CallState, Delivery, Entry, Fold, Tone, Transcript};
 pub(super) use types::{

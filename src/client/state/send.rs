@@ -41,7 +41,9 @@ impl State {
         let waits = self.is_busy();
         let request_id = self.next_request_id();
         let uid = (!is_command && !waits).then(|| self.push_user(&text, Delivery::Sending));
+        let is_sent = self.link == Link::Online && self.dialog.is_some();
         let pending = Pending {
+            is_sent,
             request_id,
             session: self.session().unwrap_or_default().to_owned(),
             text,
@@ -49,7 +51,7 @@ impl State {
             is_resent: false,
             is_command,
         };
-        if self.link == Link::Online && self.dialog.is_some() {
+        if is_sent {
             self.out.push(Effect::Send(input(&pending)));
         }
         self.pending.push_back(pending);
@@ -72,7 +74,8 @@ impl State {
                 pending.session.clone_from(&session);
             }
             self.out.push(Effect::Send(input(pending)));
-            pending.is_resent = true;
+            pending.is_resent = pending.is_sent;
+            pending.is_sent = true;
         }
     }
 
@@ -104,25 +107,29 @@ impl State {
         });
     }
 
-    /// Takes the newest waiting input of ours back into the draft.
+    /// Takes the newest waiting input back into the draft. The gateway decides whether it still waits.
     pub(super) fn take_back(&mut self) {
-        let session = self.session().unwrap_or_default();
-        let found = self.pending.iter().rposition(|pending| {
+        let session = self.session().unwrap_or_default().to_owned();
+        let waits = |pending: &Pending| {
             pending.uid.is_none() && !pending.is_command && pending.session == session
-        });
-        let Some(pending) = found.and_then(|at| self.pending.remove(at)) else {
-            self.say("nothing waits that could be taken back");
-            return;
         };
-        self.ask(ClientBody::UserInput {
-            content: format!("/stop {}", pending.request_id),
-            channel: None,
-            chat_id: None,
-            sender_id: None,
-            session_id: Some(pending.session.clone()),
-            images: Vec::new(),
-        });
-        self.put_back(&pending.text);
+        let own = self.pending.iter().rposition(waits);
+        match own.map(|at| (at, self.pending[at].is_sent)) {
+            Some((at, false)) => {
+                if let Some(pending) = self.pending.remove(at) {
+                    self.put_back(&pending.text);
+                }
+            }
+            _ if self.link != Link::Online => self.say("not now: there is no connection"),
+            Some((at, true)) => {
+                let input = Some(self.pending[at].request_id.clone());
+                self.ask(ClientBody::TakeBack { input });
+            }
+            None if !self.waiting_elsewhere.is_empty() => {
+                self.ask(ClientBody::TakeBack { input: None });
+            }
+            None => self.say("nothing waits that could be taken back"),
+        }
     }
 
     /// Puts a text in front of the draft.

@@ -61,8 +61,22 @@ fn what_is_sent_while_a_turn_runs_waits_and_can_be_taken_back() {
     assert_eq!(texts(&play), ["one"]);
     play.type_text("draft");
     play.key("alt+up");
+    let sent = play.sent();
+    assert!(
+        matches!(&sent[..], [one] if one.body == ClientBody::TakeBack { input: Some("t-3".to_owned()) }),
+        "{sent:?}"
+    );
+    play.about(
+        "t-3",
+        "error",
+        r#""code":"stopped","message":"Taken back.""#,
+    );
+    play.about(
+        "x",
+        "input_taken_back",
+        r#""content":"three","input":"t-3""#,
+    );
     assert_eq!(play.state.composer.expanded(), "three\ndraft");
-    assert_eq!(play.inputs(), [(None, "/stop t-3".to_owned())]);
     play.about("t-1", "assistant_response", r#""content":"1""#);
     play.about("t-2", "turn_started", r#""turn":2"#);
     assert_eq!(texts(&play), ["one", "1", "two"]);

@@ -136,6 +136,8 @@ pub(in crate::client) struct Pending {
     pub(in crate::client) text: String,
     /// Its entry in the transcript; `None` while it waits in the queue.
     pub(in crate::client) uid: Option<u64>,
+    /// Whether it was sent at all.
+    pub(in crate::client) is_sent: bool,
     /// Whether it was sent before the connection was lost: the answer may be in the transcript already.
     pub(in crate::client) is_resent: bool,
     /// Whether it is a slash command, which has no entry.

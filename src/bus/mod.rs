@@ -7,8 +7,8 @@ mod events;
 mod inbound;
 
 pub use events::{
-    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, ErrorCode, HistoryItem,
-    ItemState, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, ErrorCode, GrantItem,
+    HistoryItem, ItemState, Outbound,
 };
 pub use inbound::{
     ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, Wants,

@@ -263,6 +263,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Grants { revoke } => self.grants(caller, revoke.as_deref()),
             InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);

@@ -13,13 +13,16 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Deps;
 use super::actor::Actor;
+use super::apply::Apply;
 use super::wording;
 use super::worker::TurnJob;
 use crate::agent::{Permit, Question};
-use crate::bus::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, Body, Caller, ErrorCode};
+use crate::bus::{
+    ApprovalAnswer, ApprovalOutcome, ApprovalRequest, Body, Caller, ErrorCode, GrantItem,
+};
 use crate::chat::SessionId;
 use crate::observability::crash_point;
-use crate::storage::{ApprovalRow, ApprovalState, DialogKey, StorageError, TurnId, Tx};
+use crate::storage::{ApprovalRow, ApprovalState, DialogKey, GrantRow, StorageError, TurnId, Tx};
 use crate::tools::Reach;
 
 /// What wakes a turn that waits.
@@ -275,6 +278,34 @@ impl Actor {
         if is_stored {
             self.deps.approvals.answer(id, answer);
         }
+    }
+}
+
+impl Apply<'_, '_> {
+    /// Shows the remembered answers, or forgets some of them and shows those.
+    pub(super) fn grants(
+        &mut self,
+        caller: &Caller,
+        revoke: Option<&[i64]>,
+    ) -> Result<(), StorageError> {
+        let rows = match revoke {
+            None => self.tx.grants()?,
+            Some(ids) => self.tx.revoke_grants(ids)?,
+        };
+        let grants = rows.into_iter().map(grant_item).collect();
+        self.push(caller, None, Body::Grants { grants });
+        Ok(())
+    }
+}
+
+fn grant_item(row: GrantRow) -> GrantItem {
+    GrantItem {
+        id: row.id,
+        tool: row.tool,
+        summary: row.summary,
+        created_at: row.created_at,
+        n_used: row.n_used,
+        used_at: row.used_at,
     }
 }
 

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{
-    ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS, OutboxAction,
+    ClientBody, ClientMessage, Decision, GrantsAction, InputImage, MAX_IDS, MAX_IMAGES,
+    OutboxAction,
 };
 use super::nearest::nearest;
 
@@ -32,7 +33,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Every known `type`, for suggestions.
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "user_input",
     "clear_history",
     "create_session",
@@ -45,6 +46,7 @@ const TYPES: [&str; 13] = [
     "ping",
     "hello",
     "outbox",
+    "grants",
     "approval_reply",
 ];
 
@@ -188,8 +190,12 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         },
         "outbox" => ClientBody::Outbox {
             action: outbox_action(fields)?,
-            ids: outbox_ids(fields)?,
+            ids: ids(fields)?,
             include_sent: flag(fields.include_sent, "include_sent")?,
+        },
+        "grants" => ClientBody::Grants {
+            action: grants_action(fields)?,
+            ids: ids(fields)?,
         },
         "approval_reply" => ClientBody::ApprovalReply {
             approval_id: label(required(fields.approval_id, "approval_id")?, "approval_id")?,
@@ -370,15 +376,26 @@ fn outbox_action(fields: &Fields<'_>) -> Result<OutboxAction, Fault> {
     }
 }
 
-fn outbox_ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
+fn grants_action(fields: &Fields<'_>) -> Result<GrantsAction, Fault> {
+    match required(fields.action, "action")?.as_str() {
+        "list" => Ok(GrantsAction::List),
+        "revoke" => Ok(GrantsAction::Revoke),
+        other => Err(Fault::bad(format!(
+            "The field `action` must be `list` or `revoke`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
+fn ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
     let Some(raw) = fields.ids else {
         return Ok(None);
     };
     let ids: Vec<i64> = serde_json::from_str(raw.get())
         .map_err(|_| wrong("ids", "must be a list of integers", raw))?;
-    if ids.len() > MAX_OUTBOX_IDS {
+    if ids.len() > MAX_IDS {
         return Err(Fault::bad(format!(
-            "The field `ids` has {} entries; at most {MAX_OUTBOX_IDS} can be named at once.",
+            "The field `ids` has {} entries; at most {MAX_IDS} can be named at once.",
             ids.len()
         )));
     }

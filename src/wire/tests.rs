@@ -572,7 +572,7 @@ fn the_protocol_page_shows_true_messages() {
         assert_eq!(written_back, line);
     }
     assert!(!shown.contains("unknown"));
-    assert_eq!(shown.len(), 13 + 25, "a type has no example: {shown:?}");
+    assert_eq!(shown.len(), 14 + 26, "a type has no example: {shown:?}");
 }
 
 prop_compose! {

@@ -244,3 +244,42 @@ fn without_a_sandbox_every_command_asks() {
     assert!(!home.workspace().join("a").exists());
     assert!(home.workspace().join("b").exists());
 }
+
+#[test]
+fn what_is_remembered_is_listed_and_taken_back() {
+    let touch = || shell("c1", "touch x");
+    let stage = stage([touch(), Answer::text("One."), touch(), Answer::text("Two.")]);
+    let mut client = approver(&stage);
+    client.say("go");
+    let asked = question(&mut client);
+    reply(&mut client, &asked, "always");
+    client.until(&["assistant_response"]);
+    let approvals = |arguments: &[&str]| {
+        let mut command = command(&stage.home, "approvals");
+        run(command.args(arguments))
+    };
+    let listed = approvals(&[]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(
+        listed.stdout.contains("bash") && listed.stdout.contains("touch x"),
+        "{listed:?}"
+    );
+    let listed: Value = serde_json::from_str(&approvals(&["list", "--json"]).stdout).unwrap();
+    let id = listed["grants"][0]["id"].to_string();
+    assert_eq!(listed["grants"][0]["n_used"], 0);
+
+    let missed = approvals(&["revoke", "99", "-y"]);
+    assert_eq!(missed.code, Some(1), "{missed:?}");
+    assert_eq!(
+        approvals(&["revoke", &id]).code,
+        Some(2),
+        "no terminal and no -y"
+    );
+    let revoked = approvals(&["revoke", &id, "-y"]);
+    assert_eq!(revoked.stdout, "1 revoked\n", "{revoked:?}");
+    client.say("again");
+    let asked = question(&mut client);
+    assert_eq!(asked["summary"], "touch x", "it is asked again");
+    reply(&mut client, &asked, "deny");
+    client.until(&["assistant_response"]);
+}

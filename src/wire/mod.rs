@@ -14,12 +14,12 @@ mod time;
 mod tests;
 
 pub use client::{
-    ClientBody, ClientMessage, Decision, GrantsAction, InputImage, MAX_IDS, MAX_IMAGES,
-    OutboxAction,
+    ClientBody, ClientMessage, Decision, ExportForm, GrantsAction, InputImage, MAX_IDS, MAX_IMAGES,
+    MAX_QUERY_CHARS, OutboxAction,
 };
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, DeliveryEntry, FrameError, Glance, GrantEntry, HistoryEntry, ServerBody,
-    ServerMessage, SessionInfo, TokenUsage,
+    CommandInfo, DeliveryEntry, FoundMessage, FrameError, Glance, GrantEntry, HistoryEntry,
+    ServerBody, ServerMessage, SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

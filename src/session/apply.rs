@@ -138,7 +138,7 @@ impl Actor {
                     running.replies.add(caller.clone());
                 }
                 for caller in &waiting.callers {
-                    self.ask_again(caller, key, session);
+                    self.ask_again(caller, session);
                 }
                 return;
             }
@@ -243,6 +243,7 @@ impl Apply<'_, '_> {
             }
             InboundBody::Wants => {
                 self.actor.clients.set_wants(caller.client, caller.wants);
+                self.may_answer(caller);
                 Ok(())
             }
             InboundBody::List { archived, all } => {
@@ -616,7 +617,7 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
-        self.actor.ask_again(caller, row.key, session);
+        self.actor.ask_again(caller, session);
         self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
         Ok(())
     }

@@ -131,6 +131,31 @@ fn a_client_without_the_token_is_not_asked() {
 }
 
 #[test]
+fn another_client_of_the_chat_may_answer() {
+    let stage = stage([
+        shell("c1", "touch a"),
+        shell("c2", "touch b"),
+        Answer::text("Both."),
+    ]);
+    let mut watcher = approver(&stage);
+    watcher.ping();
+    let mut asker = stage.client();
+    asker.say("go");
+    let first = question(&mut watcher);
+    assert!(first.get("request_id").is_none());
+    reply(&mut watcher, &first, "allow");
+    let second = question(&mut watcher);
+    drop(watcher);
+    // Who comes later is asked what still waits.
+    let mut late = approver(&stage);
+    let again = question(&mut late);
+    assert_eq!(again["approval_id"], second["approval_id"]);
+    reply(&mut late, &again, "allow");
+    let end = asker.until(&["assistant_response"]).pop().unwrap();
+    assert_eq!(end["content"], "Both.");
+}
+
+#[test]
 fn rules_and_the_block_list_deny() {
     let stage = stage([
         Answer::calls([

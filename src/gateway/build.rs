@@ -336,7 +336,7 @@ mod tests {
     fn our_own_tools_lose_nothing() {
         let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 5);
+        assert_eq!(tools.len(), 7);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

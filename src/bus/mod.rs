@@ -7,9 +7,12 @@ mod events;
 mod inbound;
 
 pub use events::{
-    ApprovalOutcome, ApprovalRequest, Body, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, DialogState, ErrorCode,
+    FoundItem, HistoryItem, ItemState, Outbound,
 };
-pub use inbound::{ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, Wants};
+pub use inbound::{
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, TextForm, Wants,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

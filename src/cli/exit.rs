@@ -87,12 +87,20 @@ impl From<anyhow::Error> for Failure {
         }
         if let Some(error) = error.downcast_ref::<StorageError>() {
             return match error {
-                StorageError::Damaged { .. } => Self::new(DATABASE, message)
-                    .hint("move the file aside, or put a backup in its place"),
+                StorageError::Damaged {
+                    backup: Some(backup),
+                    ..
+                } => {
+                    Self::new(DATABASE, message).hint(format!("a {backup}; run `picobot restore`"))
+                }
+                StorageError::Damaged { backup: None, .. } => Self::new(DATABASE, message).hint(
+                    "there is no backup of it; move the file aside, or `picobot restore FILE`",
+                ),
                 StorageError::Newer { .. } => {
                     Self::new(DATABASE, message).hint("upgrade, or restore an older backup")
                 }
                 StorageError::Full => Self::new(DATABASE, message).hint("free disk space"),
+                StorageError::Busy => Self::new(DATABASE, message).hint("try again in a moment"),
                 _ => Self::new(DATABASE, message)
                     .hint("check that the file and its folder can be written"),
             };

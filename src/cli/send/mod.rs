@@ -12,6 +12,9 @@ mod remote;
 mod render;
 mod talk;
 
+pub(super) use link::{Arrival, Link};
+pub(super) use remote::RemoteLink;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -83,11 +86,12 @@ pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(),
         (false, 1) => log::LevelFilter::Info,
         (false, _) => log::LevelFilter::Debug,
     };
-    start_log(level, LogFormat::Text, &loaded)?;
+    let redactor = start_log(level, LogFormat::Text, &loaded)?;
     let launch = Launch {
         config: loaded.config,
         config_path: loaded.path,
         umask,
+        redactor,
     };
     let mut link = link::open(&launch, &args, global.quiet, deadline)?;
     let ask = talk::Ask {

@@ -40,6 +40,7 @@ pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
 pub use estimate::{Calibration, Sample, estimate_image, estimate_request, estimate_text};
 pub use feed::Pace;
+pub use history::is_object;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;

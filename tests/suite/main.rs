@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod door;
 mod images;
+mod matrix;
 mod messages;
 mod sandbox;
 mod schemas;

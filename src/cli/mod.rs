@@ -1,9 +1,13 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod ask;
+mod backup;
 mod exit;
 mod gateway;
+mod outbox;
 mod send;
 mod setup;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +47,12 @@ enum Command {
     Gateway(gateway::GatewayArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
+    /// Copy the database to a file, also while the gateway runs
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database
+    Restore(backup::RestoreArgs),
+    /// What waits to be delivered to channels, and what could not be
+    Outbox(outbox::OutboxArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -59,6 +69,9 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
+        Command::Backup(args) => backup::backup(&cli.global, &args),
+        Command::Restore(args) => backup::restore_from(&cli.global, &args),
+        Command::Outbox(args) => outbox::run(&cli.global, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,9 +3,15 @@
 mod build;
 pub mod door;
 mod offer;
+mod one_database;
 mod one_shot;
+mod outbox;
+mod private;
+mod protection;
 mod run;
+mod upkeep;
 
-pub use build::Launch;
+pub use build::{Launch, backups};
+pub use one_database::{OneDatabase, one_database};
 pub use one_shot::OneShot;
 pub use run::{prepare, run};

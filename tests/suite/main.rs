@@ -3,11 +3,15 @@
 //! One test binary, so that it links once. Needs no secret and no network; `support` holds the other sides of the wire.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
+mod approvals;
 mod architecture;
 mod contract;
 mod crash;
+mod dialogs;
 mod door;
+mod durability;
 mod images;
+mod limits;
 mod matrix;
 mod messages;
 mod sandbox;

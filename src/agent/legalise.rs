@@ -165,6 +165,13 @@ impl CallIds {
         ids
     }
 
+    /// Takes further ids as known.
+    #[must_use]
+    pub fn with(mut self, ids: &[String]) -> Self {
+        self.seen.extend(ids.iter().cloned());
+        self
+    }
+
     /// Returns the id itself if it is legal and new, else a new one made from it. Either is then taken.
     pub fn claim(&mut self, id: &str) -> String {
         let base = if id.is_empty() { "call" } else { id };
@@ -373,4 +380,4 @@ fn join(last: &mut Message, next: Message) {
 
 #[cfg(test)]
 #[path = "legalise_tests.rs"]
-pub(super) mod tests;
+pub(in crate::agent) mod tests;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod compression;
 mod contract;
 mod crash;
 mod dialogs;

@@ -21,6 +21,7 @@ mod play;
 mod run;
 #[cfg(test)]
 mod screens;
+pub mod stage;
 mod state;
 mod terminal;
 mod text;

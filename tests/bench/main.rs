@@ -9,7 +9,9 @@
 
 mod allocations;
 mod answers;
+mod chat;
 mod idle;
+mod long_dialog;
 mod model;
 mod oneshot;
 mod peer;
@@ -45,7 +47,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 18] = [
+const MEASURES: [(&str, Measure); 19] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -63,6 +65,7 @@ const MEASURES: [(&str, Measure); 18] = [
     ("idle", idle::idle),
     ("clients", idle::clients),
     ("oneshot", oneshot::oneshot),
+    ("chat", chat::process),
     ("size", oneshot::sizes),
 ];
 

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod chat;
 mod compression;
 mod contract;
 mod crash;

@@ -23,6 +23,7 @@ mod run;
 mod screens;
 pub mod stage;
 mod state;
+mod stream;
 mod terminal;
 mod text;
 mod theme;

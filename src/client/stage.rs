@@ -92,7 +92,7 @@ impl Stage {
             .expect("a screen in memory cannot fail");
     }
 
-    /// Returns what is on screen, a line each.
+    /// Returns what is on screen, a line each; behind a wide character stands a blank.
     pub fn screen(&self) -> String {
         let buffer = self.terminal.backend().buffer();
         let width = usize::from(buffer.area.width.max(1));

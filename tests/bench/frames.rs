@@ -41,7 +41,7 @@ fn frames(quick: bool) -> Vec<Row> {
     stage.frame(&loaded);
     stage.draw();
     let opened = ms(began);
-    assert!(stage.screen().contains("计划"), "{}", stage.screen());
+    assert!(stage.screen().contains("mkdir"), "{}", stage.screen());
 
     let n = if quick { 1_000 } else { 4_000 };
     let mut scrolls: Vec<f64> = (0..n)
@@ -91,24 +91,25 @@ fn streaming() -> f64 {
     stage.frame(&format!(
         r#"{{"type":"turn_started","session_id":"{SESSION}","turn":1}}"#
     ));
-    let tokens = [
-        "整理",
-        "下载,",
-        " files",
-        " **bold**",
-        " `code`",
-        "。\\n\\n",
-        "- item",
-        "\\n",
-        "目录",
-        " and",
-    ];
+    let answer = "## 计划\\n\\n先看一下目录里有什么,再按 **年份** 移动 all the files, one by one。\\n\\n1. 新建 `2023/`\\n2. 移动\\n\\n```sh\\nmkdir -p 2023 # 目录\\n```\\n\\n";
     let mut times = Vec::new();
     let mut chars = 0;
-    for at in 0.. {
-        let token = tokens[at % tokens.len()];
-        chars += token.chars().count();
+    // Escapes of JSON stay whole.
+    let letters: Vec<String> = answer
+        .replace("\\n", "\n")
+        .chars()
+        .map(|c| {
+            if c == '\n' {
+                "\\n".to_owned()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect();
+    for (at, token) in letters.chunks(3).cycle().enumerate() {
+        chars += token.len();
         let began = Instant::now();
+        let token = token.concat();
         stage.frame(&format!(
             r#"{{"type":"assistant_delta","session_id":"{SESSION}","content":"{token}"}}"#
         ));

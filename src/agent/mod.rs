@@ -7,6 +7,7 @@ mod calls;
 mod guard;
 mod images;
 mod legalise;
+mod masking;
 mod models;
 mod policy;
 mod prompt;

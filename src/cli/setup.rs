@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Global;
 use super::exit::{self, Failure};
 use crate::config::{self, LoadOptions, Loaded};
+use crate::gateway::door::token;
 use crate::observability::{LogFormat, LogOptions, LogTarget, Redactor, init_log};
 
 /// Loads the configuration; prints its warnings, and all its faults at once.
@@ -60,7 +61,9 @@ pub(super) fn start_log(
         .secrets
         .iter()
         .map(|secret| secret.expose().to_owned());
-    let redactor = Arc::new(Redactor::new(secrets));
+    let token = token::load(&loaded.config.state_dir.join("gateway.token"));
+    let token = token.ok().flatten().map(|token| token.expose().to_owned());
+    let redactor = Arc::new(Redactor::new(secrets.chain(token)));
     init_log(
         LogOptions {
             target: LogTarget::Stderr,

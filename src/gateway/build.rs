@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use super::private;
+use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannel;
@@ -83,7 +83,7 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
-            redactor: launch.redactor.clone(),
+            redactor: redactor(launch),
             facts: Facts {
                 mcp_servers: enabled_mcp_servers(config),
             },
@@ -120,6 +120,15 @@ pub fn backups(config: &Config) -> Backups {
         &gateway.session_db_path,
         gateway.cleanup.backup_bytes,
     )
+}
+
+/// Masks what the configuration calls secret, and the token.
+fn redactor(launch: &Launch) -> Arc<Redactor> {
+    match door::token::load(&launch.config.state_dir.join("gateway.token")) {
+        Ok(Some(token)) => Arc::new(launch.redactor.with(token.expose())),
+        // There is none, or it is refused where it is used.
+        Ok(None) | Err(_) => launch.redactor.clone(),
+    }
 }
 
 /// How commands are run.

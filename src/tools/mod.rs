@@ -31,6 +31,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::chat::{Image, SessionId};
+use crate::observability::Redactor;
 use crate::threads::CancelToken;
 
 pub use action::{Action, Reach, Standing};
@@ -70,6 +71,8 @@ pub struct ToolCtx<'a> {
     pub session: &'a SessionId,
     /// Stops the call.
     pub cancel: &'a CancelToken,
+    /// Masks secrets in what leaves the call by other ways than its result, which is masked behind it.
+    pub secrets: &'a Redactor,
     /// Takes live output for clients that watch.
     pub output: &'a (dyn Fn(&str) + Sync),
     /// Random word of this turn; marks text from outside so that it cannot pretend to end.

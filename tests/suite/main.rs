@@ -16,6 +16,7 @@ mod messages;
 mod sandbox;
 mod schemas;
 mod sdk;
+mod secrets;
 mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.

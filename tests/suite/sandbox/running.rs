@@ -281,6 +281,7 @@ fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let cancel = CancelToken::new();
     let live = Mutex::new(String::new());
     let ctx = ToolCtx {
+        secrets: &picobot::observability::Redactor::default(),
         boundary: "b0",
         images: None,
         workspace: &workspace,

@@ -24,7 +24,7 @@ use crate::providers::{
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Approvals, Budget, Deps, Facts};
+use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
@@ -180,7 +180,10 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        token_limit: agent.token_limit,
+        context: ContextLimits {
+            tokens: agent.token_limit,
+            compress_at: agent.compress_at,
+        },
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,
             time: agent.max_turn_time,

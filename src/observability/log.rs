@@ -79,7 +79,12 @@ pub fn init_log(options: LogOptions, redactor: Arc<Redactor>) -> io::Result<()> 
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        let words = panic.payload_as_str().unwrap_or("no words");
+        let payload = panic.payload();
+        let words = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no words");
         log::error!(
             "panicked at {}: {words}",
             place.as_deref().unwrap_or("an unknown place")

@@ -34,18 +34,23 @@ pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
             remark: None,
         };
     }
-    let read = |name| {
-        let text = read_instructions(&deps.workspace, name)?;
-        Some(deps.redactor.redact_known(&text).into_owned())
-    };
-    let prompt = Prompt {
-        system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
-        tools: deps.tools_text.to_string(),
-    };
+    let prompt = renewed(deps);
     DialogPrompt {
         system: prompt.system.clone(),
         to_store: Some(prompt),
         remark: stored.map(|_| TOOLS_CHANGED.to_owned()),
+    }
+}
+
+/// Makes a prompt from what stands in the workspace now.
+pub(super) fn renewed(deps: &Deps) -> Prompt {
+    let read = |name| {
+        let text = read_instructions(&deps.workspace, name)?;
+        Some(deps.redactor.redact_known(&text).into_owned())
+    };
+    Prompt {
+        system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
+        tools: deps.tools_text.to_string(),
     }
 }
 

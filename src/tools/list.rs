@@ -19,7 +19,9 @@ pub fn builtin(bash: Option<Bash>) -> Vec<Arc<dyn Tool>> {
         Arc::new(FileEdit { seen }),
     ];
     if let Some(bash) = bash {
+        let process = bash.process_tool();
         tools.push(Arc::new(bash));
+        tools.push(Arc::new(process));
     }
     tools
 }

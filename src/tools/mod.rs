@@ -5,6 +5,7 @@
 
 mod action;
 mod bash;
+mod bash_output;
 mod binary;
 mod calculator;
 mod check;
@@ -13,6 +14,8 @@ mod file_edit;
 mod file_read;
 mod file_write;
 mod list;
+mod process;
+mod processes;
 mod random;
 mod registry;
 mod schema;
@@ -39,6 +42,7 @@ pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
 pub use command_line::{CommandLine, base_name};
 pub use list::builtin;
+pub use processes::{ProcessInfo, ProcessPort, Processes};
 pub(crate) use random::random_hex;
 pub use registry::Registry;
 pub use schema::typed_schema;

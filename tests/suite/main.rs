@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod background;
 mod compression;
 mod contract;
 mod crash;

@@ -13,7 +13,7 @@ use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
 use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
-use crate::observability::{Part, crash_point};
+use crate::observability::crash_point;
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
 };
@@ -91,7 +91,6 @@ impl Actor {
         match stored {
             Ok(()) => {
                 crash_point("inbox-stored");
-                self.deps.health.ok(Part::Storage);
                 self.act(effects);
             }
             Err(error) => {

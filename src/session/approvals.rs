@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Deps;
 use super::actor::Actor;
+use super::outage::persist;
 use super::wording;
 use super::worker::TurnJob;
 use crate::agent::{Permit, Question};
@@ -105,9 +106,10 @@ pub(super) fn ask(
     question: &Question<'_>,
 ) -> Result<Permit, StorageError> {
     let somebody = job.replies.any(|caller| caller.wants.approvals);
-    let standing = deps
-        .db
-        .write(|tx| standing(tx, deps.approvals.time, turn, question, somebody))?;
+    let standing = persist(deps, job, || {
+        deps.db
+            .write(|tx| standing(tx, deps.approvals.time, turn, question, somebody))
+    })?;
     let row = match standing {
         Standing::Settled(permit) => return Ok(permit),
         Standing::Open(row) => row,
@@ -136,7 +138,7 @@ pub(super) fn ask(
             Permit::Refused(wording::STOPPED.to_owned()),
             ApprovalOutcome::Expired,
         ),
-        Err(_) => expire(deps, &row)?,
+        Err(_) => persist(deps, job, || expire(deps, &row))?,
     };
     job.replies.tell(
         |caller| caller.wants.approvals,
@@ -198,8 +200,8 @@ fn standing(
 
 /// Ends a question's time; an answer that came at the last moment holds.
 fn expire(deps: &Deps, row: &ApprovalRow) -> Result<(Permit, ApprovalOutcome), StorageError> {
-    let expired = Permit::Refused(EXPIRED.to_owned());
     deps.db.write(|tx| {
+        let expired = Permit::Refused(EXPIRED.to_owned());
         if tx.decide_approval(&row.id, ApprovalState::Expired, SystemTime::now())? {
             return Ok((expired, ApprovalOutcome::Expired));
         }

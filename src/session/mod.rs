@@ -11,6 +11,7 @@ mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod outage;
 mod outbox;
 mod prompt;
 mod query;

@@ -131,6 +131,32 @@ pub enum Body {
         /// Whether older ones exist.
         has_more: bool,
     },
+    /// A dialog changed without the client asking.
+    Updated {
+        /// The dialog as it is now.
+        dialog: DialogInfo,
+        /// Whether it works.
+        state: DialogState,
+    },
+    /// An input was taken back before its turn began.
+    TakenBack {
+        /// Its text.
+        content: String,
+        /// The id it was sent with.
+        input: Option<String>,
+    },
+    /// A piece of a dialog as text.
+    Exported {
+        /// The piece.
+        content: String,
+        /// Where the next begins, if there is more.
+        next: Option<i64>,
+    },
+    /// Messages in which a text was found, newest first.
+    Found {
+        /// The messages.
+        items: Vec<FoundItem>,
+    },
     /// A dialog has a new title.
     Renamed {
         /// The title.
@@ -314,6 +340,43 @@ pub struct DialogInfo {
     pub updated_at: SystemTime,
     /// How many messages it holds.
     pub n_messages: u64,
+}
+
+/// Whether a dialog works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DialogState {
+    /// Nothing runs or waits.
+    Idle,
+    /// A turn runs.
+    Running,
+    /// Inputs wait for a free slot.
+    Queued,
+}
+
+impl DialogState {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Queued => "queued",
+        }
+    }
+}
+
+/// A message in which a text was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundItem {
+    /// Its dialog.
+    pub session: SessionId,
+    /// The dialog's title.
+    pub title: String,
+    /// Who said it.
+    pub role: Role,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// The text around the first place, on one line.
+    pub snippet: String,
 }
 
 /// One message of a loaded dialog.

@@ -82,10 +82,37 @@ pub enum InboundBody {
         /// Its title, if given.
         title: Option<String>,
     },
+    /// A client has chosen other additive messages: those of its `wants`.
+    Wants,
     /// Lists the dialogs of the client's chat.
     List {
         /// Whether archived ones are wanted too.
         archived: bool,
+        /// Whether those of every chat are wanted.
+        all: bool,
+    },
+    /// Takes an input back that waits for its turn.
+    TakeBack {
+        /// The id it was sent with, else the newest that waits in the client's dialog.
+        input: Option<String>,
+    },
+    /// Asks for a piece of a dialog as text.
+    Export {
+        /// The dialog.
+        session: SessionId,
+        /// Where the last piece ended.
+        after: i64,
+        /// The form.
+        form: TextForm,
+    },
+    /// Looks for a text in messages.
+    Search {
+        /// The text.
+        query: String,
+        /// Most results.
+        limit: usize,
+        /// Whether every chat is looked through, not only the client's.
+        all: bool,
     },
     /// Switches the client to a dialog and shows its newest messages.
     Load {
@@ -122,6 +149,15 @@ pub enum InboundBody {
     },
     /// Answered when everything sent before it is committed.
     Ping,
+}
+
+/// The form of a dialog as text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextForm {
+    /// Markdown for people, tool calls folded.
+    Markdown,
+    /// A JSON object a line for each message.
+    Json,
 }
 
 /// What is done with deliveries of the outbox.

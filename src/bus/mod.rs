@@ -7,11 +7,11 @@ mod events;
 mod inbound;
 
 pub use events::{
-    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, ErrorCode, HistoryItem,
-    ItemState, Outbound,
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, DialogState, ErrorCode,
+    FoundItem, HistoryItem, ItemState, Outbound,
 };
 pub use inbound::{
-    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, Wants,
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, TextForm, Wants,
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};

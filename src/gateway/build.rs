@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
+use super::private;
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannel;
@@ -17,13 +18,13 @@ use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Approvals, Budget, Deps};
+use crate::session::{Agent, Approvals, Budget, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
@@ -35,12 +36,16 @@ pub struct Launch {
     pub config_path: Option<PathBuf>,
     /// The user's own file mode mask, for the workspace's files and for commands.
     pub umask: u32,
+    /// Masks the configuration's secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What a running process is made of, before its threads start.
 pub(super) struct Parts {
     /// The session's ingredients.
     pub deps: Deps,
+    /// Runs commands.
+    pub sandbox: Arc<Sandbox>,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -57,7 +62,8 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
-    let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
+    let sandbox = Arc::new(sandbox(launch));
+    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -77,7 +83,12 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
+            redactor: launch.redactor.clone(),
+            facts: Facts {
+                mcp_servers: enabled_mcp_servers(config),
+            },
         },
+        sandbox,
         outbox_wake: woken,
         pushers,
     })
@@ -85,17 +96,8 @@ pub(super) fn parts(
 
 fn open_workspace(launch: &Launch) -> Result<Workspace> {
     let config = &launch.config;
-    let database = &config.gateway.session_db_path;
-    let mut private = vec![
-        database.clone(),
-        beside(database, "-wal"),
-        beside(database, "-shm"),
-        config.state_dir.join("gateway.token"),
-        backups(config).folder().to_owned(),
-    ];
-    private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
-        private,
+        private: private::own_files(config, launch.config_path.as_deref()),
         umask: launch.umask,
     };
     let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
@@ -120,30 +122,37 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
-/// Returns the path with something added to its file name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// How commands are run.
+fn sandbox(launch: &Launch) -> Sandbox {
+    let config = &launch.config.sandbox;
+    let pairs = config.env.iter();
+    Sandbox::new(Policy {
+        level: match config.level {
+            SandboxLevel::Off => Level::Off,
+            SandboxLevel::Workspace => Level::Workspace,
+            SandboxLevel::Full => Level::Full,
+        },
+        required: config.required,
+        network: config.network,
+        read_paths: config.read_paths.clone(),
+        write_paths: config.write_paths.clone(),
+        private: private::hidden_from_commands(&launch.config, launch.config_path.as_deref()),
+        env: pairs
+            .map(|(name, value)| (name.into(), value.expose().into()))
+            .collect(),
+        temp_dir: launch.config.state_dir.join("run"),
+        ..Policy::new(launch.umask)
+    })
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, umask: u32) -> Option<Bash> {
-    let level = match config.sandbox.level {
-        SandboxLevel::Off => return None,
-        SandboxLevel::Workspace => Level::Workspace,
-        SandboxLevel::Full => Level::Full,
-    };
-    let policy = Policy {
-        level,
-        required: config.sandbox.required,
-        network: config.sandbox.network,
-        read_paths: config.sandbox.read_paths.clone(),
-        ..Policy::new(umask)
-    };
-    Some(Bash::new(BashSettings {
-        sandbox: Arc::new(Sandbox::new(policy)),
-    }))
+fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+    (sandbox.policy().level != Level::Off).then(|| {
+        Bash::new(BashSettings {
+            sandbox,
+            timeout: config.sandbox.timeout,
+        })
+    })
 }
 
 /// The default agent's models: its first choice with each key, then its fallbacks.
@@ -162,6 +171,7 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
+        token_limit: agent.token_limit,
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,
             time: agent.max_turn_time,
@@ -267,6 +277,14 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
     }
 }
 
+fn enabled_mcp_servers(config: &Config) -> Vec<String> {
+    let servers = config.mcp.servers.iter();
+    servers
+        .filter(|(_, server)| server.enabled)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
 /// The rules of `approvals`.
 fn policy(config: &ApprovalsConfig) -> Result<ApprovalPolicy> {
     let rules = config.rules.iter().map(|rule| {
@@ -321,7 +339,8 @@ mod tests {
 
     #[test]
     fn our_own_tools_lose_nothing() {
-        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let config = Config::demo_default(std::path::Path::new("/home/x"));
+        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
         let tools = tools::builtin(bash);
         assert_eq!(tools.len(), 5);
         for tool in tools {

@@ -11,18 +11,28 @@ mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod ops;
 mod outage;
 mod outbox;
 mod prompt;
 mod query;
 mod recover;
 mod replies;
+mod search;
 mod stop;
+mod take_back;
+mod times;
+mod title;
+mod transcript;
+mod updates;
 mod wording;
 mod worker;
 
 pub use approvals::Approvals;
 pub use budget::Budget;
+pub use query::{list, load};
+pub use search::search;
+pub use transcript::{Piece, export};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +43,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::agent::{ApprovalPolicy, Models, TurnLimits};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
@@ -48,6 +58,15 @@ pub struct Agent {
     pub models: Models,
     /// How much one turn may use.
     pub limits: TurnLimits,
+    /// How many tokens a request may have.
+    pub token_limit: u32,
+}
+
+/// What people may ask about this process.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// The names of the configured MCP servers.
+    pub mcp_servers: Vec<String>,
 }
 
 /// What the session works with; fixed for the life of the process.
@@ -82,6 +101,10 @@ pub struct Deps {
     pub max_turns: usize,
     /// How much model calls may cost.
     pub budget: Option<Budget>,
+    /// Masks secrets in what people get to see.
+    pub redactor: Arc<Redactor>,
+    /// What people may ask about this process.
+    pub facts: Facts,
 }
 
 /// Whose inputs a process works on.
@@ -112,8 +135,9 @@ impl Session {
         let (tell_end, ended) = bounded(1);
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
+        let redactor = deps.redactor.clone();
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink);
+            query::serve(&questions, &db, &sink, &redactor);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

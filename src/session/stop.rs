@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::active::{Waiting, Work};
 use super::actor::Actor;
-use super::apply::{Apply, Effect};
+use super::apply::Apply;
 use super::replies::{error_reply, reply_body};
 use super::worker::end_messages;
 use super::{commands, wording};
@@ -22,6 +22,8 @@ const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
 pub(super) struct StopReport {
     /// Whether a turn was running.
     pub(super) turn: bool,
+    /// Whether the input that was meant has joined a turn, which goes on.
+    pub(super) joined: bool,
     /// Beginnings of the inputs that were dropped.
     pub(super) dropped: Vec<String>,
     /// Whether those that wait could not be dropped, because the database cannot be written.
@@ -60,6 +62,7 @@ impl Actor {
                 now: SystemTime::now(),
             };
             let Some(row) = apply.target(&caller, route.as_ref(), session.as_ref())? else {
+                apply.not_found(&caller);
                 return Ok(None);
             };
             if command.name == "stop" {
@@ -73,33 +76,25 @@ impl Actor {
                 stop = Some((row.key, only));
                 return Ok(Some((row.session, String::new())));
             }
-            commands::run(&mut apply, &caller, &row, &command).map(Some)
+            let text = format!("/{} {}", command.name, command.argument);
+            apply.run_command(&caller, &row, &command, &text)
         });
-        debug_assert!(
-            effects
-                .iter()
-                .all(|effect| matches!(effect, Effect::Push(_))),
-            "commands of this lane only answer"
-        );
-        let (session, body) = match result {
-            Ok(Some((session, content))) => {
-                let content = match stop {
-                    Some((key, only)) => commands::stop_text(&self.stop_dialog(key, only)),
-                    None => content,
-                };
-                let command = command.name;
-                (Some(session), Body::Command { command, content })
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                let body = self.storage_failed(&error);
+                return self.reply(&caller, None, body);
             }
-            Ok(None) => (
-                None,
-                Body::Error {
-                    code: ErrorCode::NotFound,
-                    message: "There is no such dialog.".to_owned(),
-                },
-            ),
-            Err(error) => (None, self.storage_failed(&error)),
         };
-        self.reply(&caller, session, body);
+        self.act(effects);
+        if let Some((session, content)) = answer {
+            let content = match stop {
+                Some((key, only)) => commands::stop_text(&self.stop_dialog(key, only)),
+                None => content,
+            };
+            let command = command.name;
+            self.reply(&caller, Some(session), Body::Command { command, content });
+        }
         if let Some((key, _)) = stop {
             self.dispatch(key);
         }
@@ -159,6 +154,9 @@ impl Actor {
             }
             report.dropped.push(input.preview);
         }
+        if !report.dropped.is_empty() {
+            self.changes.note(key, &session, &[]);
+        }
         self.count_waiting();
         report
     }
@@ -187,6 +185,9 @@ impl Actor {
         }
         let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
         running.replies.answer(reply);
+        if let Some(active) = self.active.get(&key) {
+            self.changes.note(key, &active.session, &running.asked_by);
+        }
     }
 
     /// Stores the end of a turn that a person stopped, unless it has one.
@@ -204,6 +205,29 @@ impl Actor {
             tx.interrupt_calls(turn)?;
             tx.close_input(stop.input, Outcome::Stopped, &reply)
         })
+    }
+
+    /// Says in a few words what a dialog does.
+    pub(super) fn doing(&self, key: DialogKey) -> String {
+        let Some(active) = self.active.get(&key) else {
+            return "idle".to_owned();
+        };
+        let waiting = match active.n_waiting() {
+            0 => String::new(),
+            n => format!(", {} waiting", wording::count(n as u64, "message")),
+        };
+        match &active.running {
+            Some(running) => {
+                let time = super::times::duration(running.since.elapsed());
+                let stopping = if running.give_up.is_some() {
+                    ", being stopped"
+                } else {
+                    ""
+                };
+                format!("a turn runs since {time}{stopping}{waiting}")
+            }
+            None => format!("waiting for a free place{waiting}"),
+        }
     }
 }
 

@@ -223,6 +223,7 @@ impl Rig {
                     },
                     [],
                 ),
+                token_limit: 1_000,
                 limits: TurnLimits {
                     rounds: 3,
                     time: Duration::from_secs(900),
@@ -241,6 +242,8 @@ impl Rig {
             outbox_wake: bounded(1).0,
             max_turns: 4,
             budget: None,
+            redactor: Arc::new(Redactor::new(["geheim-1234".to_owned()].into_iter())),
+            facts: Facts::default(),
         };
         let fatal = Fatal::new(|_| {});
         self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
@@ -332,7 +335,7 @@ impl Rig {
         self.send(
             caller("shown"),
             InboundBody::Load {
-                session: "cli_chat:local:1".parse().unwrap(),
+                session: "cli_chat:local:d1".parse().unwrap(),
             },
         );
         match self.reply("shown") {
@@ -615,7 +618,13 @@ fn each_client_has_its_own_dialog() {
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);
-    rig.send(caller("list"), InboundBody::List { archived: false });
+    rig.send(
+        caller("list"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     match rig.reply("list") {
         Body::List { dialogs } => {
             assert!(dialogs.iter().all(|dialog| dialog.session != third));
@@ -804,7 +813,13 @@ fn one_input_can_be_stopped_among_others() {
 #[test]
 fn a_repeat_of_what_nobody_works_on_is_taken_up() {
     let rig = Rig::start(vec![Play::Say("at last")]);
-    rig.send(caller("sync"), InboundBody::List { archived: false });
+    rig.send(
+        caller("sync"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     rig.reply("sync");
     rig.db
         .write(|tx| {

@@ -109,7 +109,8 @@ fn the_budget_holds() {
         two.make().unwrap().unwrap();
     }
     let kept = two.list();
-    assert!((1..=2).contains(&kept.len()), "{kept:?}");
+    // The database's size counts its log, which a backup does not have: more than two may fit.
+    assert!((1..4).contains(&kept.len()), "{kept:?}");
     assert!(kept.iter().map(|backup| backup.bytes).sum::<u64>() <= 2 * size + 1);
     // Those of another database in the same folder are none of its business.
     let other = Backups::new(

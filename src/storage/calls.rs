@@ -2,13 +2,40 @@
 
 use std::time::{Duration, SystemTime};
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::db::Tx;
+use super::dialogs::DialogKey;
 use super::error::StorageError;
 use super::to_millis;
 use super::turns::TurnId;
-use crate::chat::{CallPrint, CallRecord, ModelCall};
+use crate::chat::{CallPrint, CallRecord, ModelCall, Usage};
+
+/// What a dialog's model calls came to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct DialogUsage {
+    /// How many there were.
+    pub n_calls: u64,
+    /// Their tokens, as far as known.
+    pub usage: Usage,
+    /// Their cost by currency, as far as known.
+    pub costs: Vec<(f64, String)>,
+    /// The newest answered one of a turn.
+    pub last: Option<LastCall>,
+}
+
+/// The newest answered model call of a dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastCall {
+    /// The provider's configured name.
+    pub provider: String,
+    /// The model id.
+    pub model: String,
+    /// Tokens of the request.
+    pub input: Option<u64>,
+    /// Tokens of the answer.
+    pub output: Option<u64>,
+}
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -168,5 +195,56 @@ impl Tx<'_> {
                  WHERE cost IS NOT NULL AND at >= ?1 AND currency = ?2",
             )?
             .query_row(params![to_millis(since), currency], |row| row.get(0))?)
+    }
+
+    /// Returns what the model calls of a dialog came to.
+    pub fn dialog_usage(&self, dialog: DialogKey) -> Result<DialogUsage, StorageError> {
+        let tokens = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+        let mut usage = self
+            .sql
+            .prepare_cached(
+                "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+                        sum(reasoning_tokens)
+                 FROM model_calls WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(DialogUsage {
+                    n_calls: tokens(row.get(0)?).unwrap_or(0),
+                    usage: Usage {
+                        input: tokens(row.get(1)?),
+                        output: tokens(row.get(2)?),
+                        cached: tokens(row.get(3)?),
+                        reasoning: tokens(row.get(4)?),
+                    },
+                    ..DialogUsage::default()
+                })
+            })?;
+        usage.costs = self
+            .sql
+            .prepare_cached(
+                "SELECT sum(cost), currency FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1) AND cost IS NOT NULL
+                 GROUP BY currency ORDER BY currency",
+            )?
+            .query_map([dialog.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        usage.last = self
+            .sql
+            .prepare_cached(
+                "SELECT provider, model, input_tokens, output_tokens FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)
+                   AND outcome = 'ok' AND purpose = 'turn'
+                 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(LastCall {
+                    provider: row.get(0)?,
+                    model: row.get(1)?,
+                    input: tokens(row.get(2)?),
+                    output: tokens(row.get(3)?),
+                })
+            })
+            .optional()?;
+        Ok(usage)
     }
 }

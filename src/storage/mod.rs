@@ -23,6 +23,7 @@ mod upkeep;
 
 pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
 pub use backups::{Backup, Backups, Contents, back_up, inspect, restore};
+pub use calls::{DialogUsage, LastCall};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

@@ -250,6 +250,31 @@ pub enum ServerBody<'a> {
     },
     /// A dialog changed without this connection asking. Additive.
     SessionUpdated(SessionInfo<'a>),
+    /// An input was taken back before its turn began. Additive.
+    InputTakenBack {
+        /// The dialog.
+        session_id: Cow<'a, str>,
+        /// Its text.
+        content: Cow<'a, str>,
+        /// The `request_id` it was sent with, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<Cow<'a, str>>,
+    },
+    /// A piece of a dialog as text. Additive.
+    SessionExported {
+        /// The dialog.
+        session_id: Cow<'a, str>,
+        /// The piece; the pieces behind one another are the whole.
+        content: Cow<'a, str>,
+        /// Named in `after` for the next piece; left out with the last.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<i64>,
+    },
+    /// Messages in which a text was found, newest first. Additive.
+    SearchResults {
+        /// The messages.
+        results: Vec<FoundMessage<'a>>,
+    },
     /// A type this version does not know; only ever read, never sent.
     #[serde(other)]
     Unknown,
@@ -268,6 +293,24 @@ pub struct SessionInfo<'a> {
     pub updated_at: Cow<'a, str>,
     /// How many messages it holds.
     pub message_count: u64,
+    /// Whether it works: `idle`, `running` or `queued`. In `session_updated` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Cow<'a, str>>,
+}
+
+/// A message in which a text was found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FoundMessage<'a> {
+    /// Its dialog.
+    pub session_id: Cow<'a, str>,
+    /// The dialog's title.
+    pub title: Cow<'a, str>,
+    /// `user` or `assistant`.
+    pub role: Cow<'a, str>,
+    /// When it was stored, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// The text around the first place, on one line.
+    pub snippet: Cow<'a, str>,
 }
 
 /// One message of a loaded dialog.

@@ -7,6 +7,7 @@ mod approvals;
 mod architecture;
 mod contract;
 mod crash;
+mod dialogs;
 mod door;
 mod durability;
 mod images;

@@ -98,6 +98,7 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         Body::ToolOutput { .. } => Some(Additive::ToolOutput),
         Body::ToolFinished { .. } => Some(Additive::ToolFinished),
         Body::TurnFinished { .. } => Some(Additive::TurnFinished),
+        Body::Updated { .. } => Some(Additive::SessionUpdated),
         Body::ApprovalRequest(_) => Some(Additive::ApprovalRequest),
         Body::Established { .. }
         | Body::Answer { .. }
@@ -107,6 +108,9 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         | Body::Created { .. }
         | Body::List { .. }
         | Body::Loaded { .. }
+        | Body::TakenBack { .. }
+        | Body::Exported { .. }
+        | Body::Found { .. }
         | Body::Renamed { .. }
         | Body::Archived
         | Body::Deleted

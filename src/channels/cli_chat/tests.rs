@@ -152,7 +152,10 @@ fn each_request_becomes_its_bus_message() {
     );
     check(
         r#"{"type":"list_sessions","include_archived":true}"#,
-        InboundBody::List { archived: true },
+        InboundBody::List {
+            archived: true,
+            all: false,
+        },
     );
     check(
         r#"{"type":"load_session","session_id":"cli_chat:local:d"}"#,

@@ -86,11 +86,12 @@ pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(),
         (false, 1) => log::LevelFilter::Info,
         (false, _) => log::LevelFilter::Debug,
     };
-    start_log(level, LogFormat::Text, &loaded)?;
+    let redactor = start_log(level, LogFormat::Text, &loaded)?;
     let launch = Launch {
         config: loaded.config,
         config_path: loaded.path,
         umask,
+        redactor,
     };
     let mut link = link::open(&launch, &args, global.quiet, deadline)?;
     let ask = talk::Ask {

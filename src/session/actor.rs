@@ -123,6 +123,9 @@ impl Actor {
             }
             self.watch_storage();
             self.tell_changes();
+            if let Some(approvers) = self.clients.changed_approvers() {
+                self.deps.approvals.set_approvers(approvers);
+            }
         }
         self.pool.join_until(Instant::now() + CUT_OFF_LIMIT)
     }

@@ -358,6 +358,8 @@ impl Rig {
             caller("shown"),
             InboundBody::Load {
                 session: "cli_chat:local:d1".parse().unwrap(),
+                detail: false,
+                before: None,
             },
         );
         match self.reply("shown") {
@@ -637,6 +639,8 @@ fn each_client_has_its_own_dialog() {
         caller("load"),
         InboundBody::Load {
             session: third.clone(),
+            detail: false,
+            before: None,
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);

@@ -134,15 +134,18 @@ impl Tool for Bash {
     fn action(&self, arguments: &Value) -> Action {
         let line = arguments["command"].as_str().unwrap_or_default();
         let command = CommandLine::parse(line);
-        let folder = match arguments["cwd"].as_str().unwrap_or_default() {
+        let mut manner = match arguments["cwd"].as_str().unwrap_or_default() {
             "" => String::new(),
             cwd => format!(" (in {cwd})"),
         };
-        let mut action = Action::allowed(format!("{line}{folder}"));
+        if arguments["background"] == true {
+            manner.push_str(" (in the background)");
+        }
+        let mut action = Action::allowed(format!("{line}{manner}"));
         if command.can_be_remembered() {
             action.subject = command.argv.as_ref().map(|argv| {
                 let argv = serde_json::to_string(argv);
-                argv.expect("a list of texts always serialises") + &folder
+                argv.expect("a list of texts always serialises") + &manner
             });
         }
         if self.sandbox.policy().level == Level::Full {

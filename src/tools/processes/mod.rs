@@ -276,7 +276,9 @@ impl ProcessPort for Processes {
         let meant: Vec<(String, CancelToken)> = {
             let table = self.0.lock();
             let own = table.running().filter(|entry| entry.session == *session);
-            own.filter(|entry| id.is_none_or(|id| entry.id == id))
+            // Those on their way out have been told already.
+            own.filter(|entry| !entry.cancel.is_cancelled())
+                .filter(|entry| id.is_none_or(|id| entry.id == id))
                 .map(|entry| (entry.id.clone(), entry.cancel.clone()))
                 .collect()
         };

@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where the official SDKs that judge our requests are installed.
 VENV := $(CURDIR)/target/venv
 
-.PHONY: run test check bench fmt
+.PHONY: run test histories check bench fmt
 
 # Starts the gateway.
 run:
@@ -14,6 +14,11 @@ run:
 test:
 	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
+
+# 100,000 random dialogs with crashes, stops, broken calls and compressions: every request must be legal. Takes minutes.
+histories:
+	PICOBOT_HISTORIES="$${PICOBOT_HISTORIES:-100000}" TMPDIR=/dev/shm \
+		$(CARGO) test --release --locked --lib random_histories_stay_legal
 
 # What CI checks, without the builds for other features.
 check:

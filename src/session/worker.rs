@@ -27,8 +27,8 @@ use crate::chat::{
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::storage::{
-    Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
-    StoredReply, TurnId, TurnState, Tx,
+    Context, Db, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError,
+    StoredMessage, StoredReply, TurnId, TurnState, Tx,
 };
 use crate::tools::random_hex;
 
@@ -154,6 +154,46 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
         context,
         used_ids,
     }))
+}
+
+/// Returns a stored history, mended in the database first if it is at fault.
+pub(super) fn mended(
+    db: &Db,
+    dialog: DialogKey,
+    context: &Context,
+    stored: Vec<StoredMessage>,
+) -> Result<Vec<StoredMessage>, StorageError> {
+    let (places, history): (Vec<_>, Vec<_>) = stored
+        .into_iter()
+        .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
+        .unzip();
+    let Some(repair) = legalise(&history).repair else {
+        let put_back = |((id, turn, created_at), message)| StoredMessage {
+            id,
+            turn,
+            message,
+            created_at,
+        };
+        return Ok(places.into_iter().zip(history).map(put_back).collect());
+    };
+    log::warn!(
+        "a stored history was mended from message {} on (dialog {})",
+        repair.kept,
+        dialog.0
+    );
+    let rest: Vec<_> = repair
+        .rest
+        .into_iter()
+        .map(|(from, message)| {
+            let (_, turn, created_at) = places[from];
+            (turn, message, created_at)
+        })
+        .collect();
+    let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    db.write(|tx| {
+        tx.rewrite_from(dialog, context, from, &rest)?;
+        tx.history(dialog, context)
+    })
 }
 
 struct Turn<'a> {
@@ -320,7 +360,11 @@ impl<'a> Turn<'a> {
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
         let stored = std::mem::take(&mut self.loaded.history);
-        let stored = if own { stored } else { self.mended(stored)? };
+        let stored = if own {
+            stored
+        } else {
+            mended(&self.deps.db, self.job.dialog, &self.loaded.context, stored)?
+        };
         let rows = compress::rows_of(stored);
         let context = &self.loaded.context;
         let interrupted = if own {
@@ -335,42 +379,6 @@ impl<'a> Turn<'a> {
             first.messages.push(results);
         }
         Ok(history)
-    }
-
-    /// Returns the stored history, mended in the database first if it is at fault.
-    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
-        let (places, history): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
-            .unzip();
-        let Some(repair) = legalise(&history).repair else {
-            let put_back = |((id, turn, created_at), message)| StoredMessage {
-                id,
-                turn,
-                message,
-                created_at,
-            };
-            return Ok(places.into_iter().zip(history).map(put_back).collect());
-        };
-        log::warn!(
-            "dialog {}: the stored history was mended from message {} on",
-            self.job.session,
-            repair.kept
-        );
-        let rest: Vec<_> = repair
-            .rest
-            .into_iter()
-            .map(|(from, message)| {
-                let (_, turn, created_at) = places[from];
-                (turn, message, created_at)
-            })
-            .collect();
-        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
-        self.deps.db.write(|tx| {
-            let (dialog, context) = (self.job.dialog, &self.loaded.context);
-            tx.rewrite_from(dialog, context, from, &rest)?;
-            tx.history(dialog, context)
-        })
     }
 
     fn interrupted_calls(&self, history: &[Message]) -> Result<Option<Message>, StorageError> {

@@ -466,4 +466,6 @@ fn round(tokens: f64) -> String {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

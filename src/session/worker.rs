@@ -597,7 +597,7 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(Some(turn), call)?;
+        tx.record_model_call(turn, call)?;
     }
     // Of a call that took several requests the counts may be their sum.
     if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {

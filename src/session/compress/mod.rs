@@ -216,6 +216,7 @@ impl Compactor<'_> {
             prompt: None,
             timeline: None,
             calls: &[],
+            ledger_turn: TurnId(0),
         };
         match self.store(&change)? {
             Stored::Yes => Ok(Outcome::Done(
@@ -255,7 +256,7 @@ impl Compactor<'_> {
             usage.add(call.usage);
         }
         if self.cancel.is_cancelled() {
-            self.note_failure(&calls, None)?;
+            self.note_failure(&gone, &calls, None)?;
             return Ok(Outcome::Unchanged);
         }
         let rests_until = match &result {
@@ -266,7 +267,7 @@ impl Compactor<'_> {
         if let Err(reason) = &result
             && !is_full
         {
-            self.note_failure(&calls, rests_until)?;
+            self.note_failure(&gone, &calls, rests_until)?;
             return Ok(Outcome::Failed(reason.clone()));
         }
         let mut draft = self.draft(loaded, cut, &gone, facts, result.as_deref().ok(), need.used);
@@ -281,6 +282,7 @@ impl Compactor<'_> {
                 ended_at: loaded.time_of(gone.last()),
             }),
             calls: &calls,
+            ledger_turn: self.ledger_turn(&gone),
         };
         let stored = self.store(&change)?;
         crash_point("compaction-stored");
@@ -356,13 +358,14 @@ impl Compactor<'_> {
     /// Keeps the history; the calls were made all the same.
     fn note_failure(
         &self,
+        gone: &[Row],
         calls: &[ModelCall],
         rests_until: Option<SystemTime>,
     ) -> Result<(), StorageError> {
         self.deps.db.write(|tx| {
             tx.end_summary(self.dialog, rests_until)?;
             for call in calls {
-                tx.record_model_call(self.turn(), call)?;
+                tx.record_model_call(self.ledger_turn(gone), call)?;
             }
             Ok(())
         })
@@ -425,6 +428,13 @@ impl Compactor<'_> {
             prompt,
             tokens,
         }
+    }
+
+    /// Returns the turn under which calls are entered: the one that waits, else the newest of those summarised.
+    fn ledger_turn(&self, gone: &[Row]) -> TurnId {
+        self.turn()
+            .or_else(|| gone.last().map(|row| TurnId(row.turn)))
+            .unwrap_or(TurnId(0))
     }
 
     fn turn(&self) -> Option<TurnId> {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::chat::{Message, Part, Role, ToolCall, ToolResult};
+use crate::providers::is_object;
 
 /// The result of a call that was running when PicoBot ended.
 pub const INTERRUPTED: &str =
@@ -207,11 +208,6 @@ pub(super) fn mend_calls(message: &mut Message, ids: &mut CallIds) -> Vec<(Strin
         message.native = None;
     }
     renamed
-}
-
-fn is_object(arguments: &str) -> bool {
-    serde_json::from_str::<&serde_json::value::RawValue>(arguments)
-        .is_ok_and(|raw| raw.get().trim_start().starts_with('{'))
 }
 
 fn clean(text: &str) -> Cow<'_, str> {

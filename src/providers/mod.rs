@@ -43,6 +43,7 @@ pub use estimate::{
     estimate_tools,
 };
 pub use feed::Pace;
+pub use history::is_object;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;

@@ -13,6 +13,7 @@ mod door;
 mod durability;
 mod images;
 mod limits;
+mod matrix;
 mod messages;
 mod sandbox;
 mod schemas;

@@ -42,7 +42,7 @@ pub(crate) fn body(request: &Request<'_>) -> Vec<u8> {
         quirks: &super::quirks::Quirks::default(),
         provider: "scripted",
         stream: true,
-        without_thinking: false,
+        replay: request::Replay::Whole,
         room: super::room::Room::default(),
         paused: &[],
     })

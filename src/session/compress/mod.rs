@@ -132,18 +132,20 @@ impl Compactor<'_> {
         Ok(Compacted { outcome, usage })
     }
 
-    /// Makes room for a turn, says so, and reads back what is sent from now on. `None`: nothing has changed.
+    /// Makes room for a turn, says so, and reads back what is sent from now on. `None`: nothing has changed, or the disk
+    /// fails; then the turn goes on with what it has, and waits for the disk at its next step.
     pub(super) fn for_turn(&self, why: Room) -> Result<Option<Roomier>, JournalError> {
         let why = match why {
             Room::Due(used) => Why::Due(used),
             Room::Refused { again } => Why::Refused { again },
         };
-        let failed = |error| {
+        let failed = |error: StorageError| {
             log::error!("no room could be made: {error}");
             self.deps.health.degraded(Part::Storage);
-            JournalError
         };
-        let Compacted { outcome, usage } = self.run(why).map_err(failed)?;
+        let Ok(Compacted { outcome, usage }) = self.run(why).map_err(failed) else {
+            return Ok(None);
+        };
         match outcome {
             Outcome::Gone => return Err(JournalError),
             Outcome::Unchanged => return Ok(None),
@@ -155,7 +157,9 @@ impl Compactor<'_> {
             }
             Outcome::Done(said) => (self.notice)(&said),
         }
-        let loaded = load_rows(self.deps, self.dialog).map_err(failed)?;
+        let Ok(loaded) = load_rows(self.deps, self.dialog).map_err(failed) else {
+            return Ok(None);
+        };
         let system = loaded.prompt.map(|prompt| prompt.system);
         Ok(Some(Roomier {
             system: system.unwrap_or_else(|| prompt::renewed(self.deps).system),

@@ -399,7 +399,13 @@ impl World<'_> {
                     Ok((context, history))
                 })
                 .unwrap();
-            let mended = mended(&self.rig.db, self.dialog, &context, history).unwrap();
+            let mended = mended(history, |from, rest| {
+                self.rig.db.write_relaxed(|tx| {
+                    tx.rewrite_from(self.dialog, &context, from, rest)?;
+                    tx.history(self.dialog, &context)
+                })
+            })
+            .unwrap();
             let sent = shown(rows_of(mended), context.shrunk, &context.summary);
             assert_eq!(sent, self.loaded(), "loaded again it is another");
         }

@@ -178,6 +178,11 @@ pub enum Body {
         /// The deliveries.
         deliveries: Vec<DeliveryItem>,
     },
+    /// Remembered answers to approval requests: what there is, or what was forgotten.
+    Grants {
+        /// The grants, oldest first.
+        grants: Vec<GrantItem>,
+    },
     /// Everything the client sent before its ping is committed.
     Pong,
     /// A remark that answers nothing, such as "still waiting".
@@ -279,6 +284,23 @@ pub struct DeliveryItem {
     pub created_at: SystemTime,
     /// When it got its last state; `None` while it waits.
     pub finished_at: Option<SystemTime>,
+}
+
+/// A remembered answer to an approval request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantItem {
+    /// Its number.
+    pub id: i64,
+    /// The tool.
+    pub tool: String,
+    /// What it allows.
+    pub summary: String,
+    /// When it was given.
+    pub created_at: SystemTime,
+    /// How many calls it has let through.
+    pub n_used: u64,
+    /// When the last of them was.
+    pub used_at: Option<SystemTime>,
 }
 
 /// A question about one tool call.

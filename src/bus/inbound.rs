@@ -147,6 +147,11 @@ pub enum InboundBody {
         /// Whether a list has those too that were sent or dropped.
         all: bool,
     },
+    /// Shows or forgets remembered answers to approval requests.
+    Grants {
+        /// Those to forget; `None` shows all.
+        revoke: Option<Vec<i64>>,
+    },
     /// Answered when everything sent before it is committed.
     Ping,
 }

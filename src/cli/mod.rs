@@ -1,5 +1,6 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod approvals;
 mod ask;
 mod backup;
 mod exit;
@@ -53,6 +54,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
+    Approvals(approvals::ApprovalsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Approvals(args) => approvals::run(&cli.global, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -345,7 +345,7 @@ mod tests {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
         let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 5);
+        assert_eq!(tools.len(), 7);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

@@ -139,7 +139,7 @@ impl Actor {
                     running.replies.add(caller.clone());
                 }
                 for caller in &waiting.callers {
-                    self.ask_again(caller, key, session);
+                    self.ask_again(caller, session);
                 }
                 return;
             }
@@ -244,6 +244,7 @@ impl Apply<'_, '_> {
             }
             InboundBody::Wants => {
                 self.actor.clients.set_wants(caller.client, caller.wants);
+                self.may_answer(caller);
                 Ok(())
             }
             InboundBody::List { archived, all } => {
@@ -307,6 +308,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Grants { revoke } => self.grants(caller, revoke.as_deref()),
             InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
@@ -619,7 +621,7 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
-        self.actor.ask_again(caller, row.key, session);
+        self.actor.ask_again(caller, session);
         self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
         Ok(())
     }

@@ -125,6 +125,11 @@ pub enum ServerBody<'a> {
         /// The deliveries.
         deliveries: Vec<DeliveryEntry<'a>>,
     },
+    /// The answer to `grants`: what there is, or what was forgotten. Additive.
+    GrantsList {
+        /// The grants, oldest first.
+        grants: Vec<GrantEntry<'a>>,
+    },
     /// Everything before the `ping` is stored.
     Pong {},
     /// The answer to a slash command.
@@ -324,6 +329,24 @@ pub struct HistoryEntry<'a> {
     pub created_at: Cow<'a, str>,
     /// `done`, `queued`, `running`, `failed` or `stopped`.
     pub state: Cow<'a, str>,
+}
+
+/// A remembered answer to an approval request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantEntry<'a> {
+    /// Its number.
+    pub id: i64,
+    /// The tool.
+    pub name: Cow<'a, str>,
+    /// What it allows, on one line.
+    pub summary: Cow<'a, str>,
+    /// When it was given, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// How many calls it has let through.
+    pub n_used: u64,
+    /// When the last of them was, RFC 3339 in UTC; left out if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Cow<'a, str>>,
 }
 
 /// One delivery to a channel that pushes.

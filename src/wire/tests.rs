@@ -574,7 +574,7 @@ fn the_protocol_page_shows_true_messages() {
         assert_eq!(written_back, line);
     }
     assert!(!shown.contains("unknown"));
-    assert_eq!(shown.len(), 16 + 28, "a type has no example: {shown:?}");
+    assert_eq!(shown.len(), 17 + 29, "a type has no example: {shown:?}");
 }
 
 prop_compose! {

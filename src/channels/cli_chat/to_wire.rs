@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::bus::{Body, DeliveryItem, DialogInfo, DialogState, FoundItem, HistoryItem, Outbound};
+use crate::bus::{
+    Body, DeliveryItem, DialogInfo, DialogState, FoundItem, GrantItem, HistoryItem, Outbound,
+};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, DeliveryEntry, FoundMessage, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
-    TokenUsage, rfc3339,
+    CommandInfo, DeliveryEntry, FoundMessage, GrantEntry, HistoryEntry, ServerBody, ServerMessage,
+    SessionInfo, TokenUsage, rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.
@@ -161,6 +163,9 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
         Body::Deliveries { deliveries } => ServerBody::OutboxList {
             deliveries: deliveries.iter().map(delivery).collect(),
         },
+        Body::Grants { grants } => ServerBody::GrantsList {
+            grants: grants.iter().map(grant).collect(),
+        },
         Body::Pong => ServerBody::Pong {},
         Body::Notification { content } => ServerBody::SystemNotification {
             content: content.into(),
@@ -209,6 +214,17 @@ fn delivery(item: &DeliveryItem) -> DeliveryEntry<'_> {
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         finished_at: item.finished_at.map(|at| rfc3339(at).into()),
+    }
+}
+
+fn grant(item: &GrantItem) -> GrantEntry<'_> {
+    GrantEntry {
+        id: item.id,
+        name: (&item.tool).into(),
+        summary: (&item.summary).into(),
+        created_at: rfc3339(item.created_at).into(),
+        n_used: item.n_used,
+        used_at: item.used_at.map(|at| rfc3339(at).into()),
     }
 }
 

@@ -178,15 +178,17 @@ impl Actor {
     }
 
     fn handle_done(&mut self, done: &TurnDone) {
-        if let Some(active) = self.active.get_mut(&done.dialog)
-            && active
+        let ended = self.active.get_mut(&done.dialog).and_then(|active| {
+            active
                 .running
-                .as_ref()
-                .is_some_and(|running| running.input == done.input)
-        {
-            let asked_by = active.running.take().map(|running| running.asked_by);
-            self.changes
-                .note(done.dialog, &active.session, &asked_by.unwrap_or_default());
+                .take_if(|running| running.input == done.input)
+        });
+        if let Some(running) = ended {
+            let session = running.replies.session().clone();
+            self.changes.note(done.dialog, &session, &running.asked_by);
+            for left in running.control.steering.leftover() {
+                self.take_up(done.dialog, &session, left);
+            }
         }
         if self.deps.pushing.is_empty() {
             // Nobody to tell.
@@ -226,7 +228,12 @@ impl Actor {
         let waiting: Vec<_> = self
             .active
             .values_mut()
-            .map(|active| (active.session.clone(), std::mem::take(&mut active.queue)))
+            .map(|active| {
+                let steered = active.steering().map(|steering| steering.take(|_| true));
+                let mut queue = std::mem::take(&mut active.queue);
+                queue.extend(steered.into_iter().flatten().map(Work::Input));
+                (active.session.clone(), queue)
+            })
             .collect();
         for (session, queue) in waiting {
             for work in queue {
@@ -353,6 +360,7 @@ impl Actor {
             active.session.clone(),
             self.deps.sink.clone(),
             waiting.callers.clone(),
+            waiting.joined.clone(),
         ));
         let job = TurnJob {
             dialog: key,

@@ -6,6 +6,7 @@
 
 mod active;
 mod actor;
+mod admit;
 mod apply;
 mod approvals;
 mod budget;
@@ -18,6 +19,7 @@ mod query;
 mod recover;
 mod replies;
 mod search;
+mod steer;
 mod stop;
 mod take_back;
 mod times;

@@ -12,7 +12,7 @@ use crate::bus::{Body, Control, ErrorCode, Op};
 use crate::storage::{DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnState, Tx};
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
-const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
+pub(super) const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// What a stop found.
 #[derive(Default)]
@@ -103,17 +103,26 @@ impl Actor {
                 .get_or_insert_with(|| Instant::now() + OBEY_LIMIT);
             report.turn = true;
         }
+        let steered = match active.steering() {
+            Some(steering) => {
+                report.joined = only.is_some_and(|only| steering.has_joined(only));
+                steering.take(is_meant)
+            }
+            None => Vec::new(),
+        };
         let (inputs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut active.queue)
             .into_iter()
             .partition(|work| matches!(work, Work::Input(waiting) if is_meant(waiting.input)));
         active.queue.extend(others);
-        let waiting: Vec<Waiting> = inputs
+        let mut waiting: Vec<Waiting> = inputs
             .into_iter()
             .filter_map(|work| match work {
                 Work::Input(waiting) => Some(waiting),
                 Work::Op(..) => None,
             })
+            .chain(steered)
             .collect();
+        waiting.sort_by_key(|waiting| waiting.input);
         let session = active.session.clone();
         let reply = error_reply(ErrorCode::Stopped, wording::DROPPED);
         let stored = self.deps.db.write(|tx| {
@@ -127,7 +136,7 @@ impl Actor {
             Err(error) => self.storage_failed(&error),
         };
         for input in waiting {
-            for caller in &input.callers {
+            for caller in input.callers.iter().chain(&input.joined) {
                 self.reply(caller, Some(session.clone()), body.clone());
             }
             report.dropped.push(input.preview);
@@ -149,7 +158,8 @@ impl Actor {
             return;
         };
         log::warn!("a stopped turn did not end in time; going on without it");
-        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
+        let words = running.control.stop_words();
+        let reply = error_reply(ErrorCode::Stopped, words);
         let stored = self.deps.db.write(|tx| {
             let now = SystemTime::now();
             let Some(turn) = running.control.turn() else {
@@ -158,16 +168,19 @@ impl Actor {
             if !tx.end_turn(turn, TurnState::Stopped, now)? {
                 return Ok(());
             }
-            end_messages(tx, key, turn, running.input, wording::STOPPED, now)?;
+            end_messages(tx, key, turn, running.input, words, now)?;
             tx.interrupt_calls(turn)?;
+            tx.close_joined(turn, running.input, Outcome::Stopped, &reply)?;
             tx.close_input(running.input, Outcome::Stopped, &reply)
         });
         if let Err(error) = stored {
             log::error!("a stopped turn could not be stored: {error}");
         }
         running.replies.answer(reply);
-        if let Some(active) = self.active.get(&key) {
-            self.changes.note(key, &active.session, &running.asked_by);
+        let session = running.replies.session().clone();
+        self.changes.note(key, &session, &running.asked_by);
+        for left in running.control.steering.leftover() {
+            self.take_up(key, &session, left);
         }
     }
 
@@ -207,6 +220,7 @@ fn drop_input(
         tx.end_turn(turn, TurnState::Stopped, now)?;
         end_messages(tx, dialog, turn, input.input, wording::STOPPED, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, input.input, Outcome::Stopped, reply)?;
     }
     tx.close_input(input.input, Outcome::Stopped, reply)
 }

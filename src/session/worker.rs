@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::active::TurnControl;
 use super::apply::shown_input;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, approvals, prompt, wording};
+use super::{Deps, approvals, prompt, steer, wording};
 use crate::agent::{
     INTERRUPTED, Journal, JournalError, Permit, Question, Setup, SoFar, Step, TurnEnd, TurnResult,
     Watch, legalise, run_turn, unanswered_calls,
@@ -87,6 +87,9 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
             }
             end_messages(tx, job.dialog, turn, job.input, &message, now)?;
             tx.interrupt_calls(turn)?;
+        }
+        if let Some(turn) = job.control.turn() {
+            tx.close_joined(turn, job.input, Outcome::Failed, &reply)?;
         }
         tx.close_input(job.input, Outcome::Failed, &reply)
     });
@@ -254,7 +257,7 @@ impl<'a> Turn<'a> {
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
-            TurnEnd::Stopped => Ended::stopped(),
+            TurnEnd::Stopped => Ended::stopped(self.job.control.stop_words()),
             TurnEnd::NotStored => return self.leave(),
             TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
             TurnEnd::Failed { error, provider } => {
@@ -418,6 +421,7 @@ impl<'a> Turn<'a> {
         }
         store_step(tx, self.job.dialog, turn, rest, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
         if self.deps.pushing.contains(&self.job.session.channel) {
             tx.add_delivery(
@@ -478,11 +482,11 @@ impl Ended {
         }
     }
 
-    fn stopped() -> Self {
+    fn stopped(words: &str) -> Self {
         Self {
             state: TurnState::Stopped,
-            reply: error_reply(ErrorCode::Stopped, wording::STOPPED),
-            note: Some(wording::STOPPED.to_owned()),
+            reply: error_reply(ErrorCode::Stopped, words),
+            note: Some(words.to_owned()),
             stop: None,
         }
     }
@@ -622,6 +626,19 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         Ok(permit)
+    }
+
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        let failed = |error| {
+            log::error!("what joins turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        };
+        steer::join(self.deps, self.job, self.turn, failed, |store| {
+            self.write(|tx| store(tx))
+        })
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {

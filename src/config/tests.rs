@@ -376,6 +376,10 @@ fn wrong_values_are_found_where_they_stand() {
             "3:22 sandbox.level: expected \"off\" or \"workspace\" or \"full\"",
         ),
         (
+            r#""sandbox": {"env": ["A=1"]}"#,
+            "3:21 sandbox.env[0]: expected the name of an environment variable: letters, digits and _",
+        ),
+        (
             r#""sandbox": {"timeout_secs": 601}"#,
             "3:29 sandbox.timeout_secs: expected a whole number from 1 to 600",
         ),

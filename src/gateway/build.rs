@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
+use super::private;
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannel;
@@ -43,6 +44,8 @@ pub struct Launch {
 pub(super) struct Parts {
     /// The session's ingredients.
     pub deps: Deps,
+    /// Runs commands.
+    pub sandbox: Arc<Sandbox>,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -59,7 +62,8 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
-    let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
+    let sandbox = Arc::new(sandbox(launch));
+    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -84,6 +88,7 @@ pub(super) fn parts(
                 mcp_servers: enabled_mcp_servers(config),
             },
         },
+        sandbox,
         outbox_wake: woken,
         pushers,
     })
@@ -91,17 +96,8 @@ pub(super) fn parts(
 
 fn open_workspace(launch: &Launch) -> Result<Workspace> {
     let config = &launch.config;
-    let database = &config.gateway.session_db_path;
-    let mut private = vec![
-        database.clone(),
-        beside(database, "-wal"),
-        beside(database, "-shm"),
-        config.state_dir.join("gateway.token"),
-        backups(config).folder().to_owned(),
-    ];
-    private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
-        private,
+        private: private::own_files(config, launch.config_path.as_deref()),
         umask: launch.umask,
     };
     let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
@@ -126,30 +122,37 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
-/// Returns the path with something added to its file name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// How commands are run.
+fn sandbox(launch: &Launch) -> Sandbox {
+    let config = &launch.config.sandbox;
+    let pairs = config.env.iter();
+    Sandbox::new(Policy {
+        level: match config.level {
+            SandboxLevel::Off => Level::Off,
+            SandboxLevel::Workspace => Level::Workspace,
+            SandboxLevel::Full => Level::Full,
+        },
+        required: config.required,
+        network: config.network,
+        read_paths: config.read_paths.clone(),
+        write_paths: config.write_paths.clone(),
+        private: private::hidden_from_commands(&launch.config, launch.config_path.as_deref()),
+        env: pairs
+            .map(|(name, value)| (name.into(), value.expose().into()))
+            .collect(),
+        temp_dir: launch.config.state_dir.join("run"),
+        ..Policy::new(launch.umask)
+    })
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, umask: u32) -> Option<Bash> {
-    let level = match config.sandbox.level {
-        SandboxLevel::Off => return None,
-        SandboxLevel::Workspace => Level::Workspace,
-        SandboxLevel::Full => Level::Full,
-    };
-    let policy = Policy {
-        level,
-        required: config.sandbox.required,
-        network: config.sandbox.network,
-        read_paths: config.sandbox.read_paths.clone(),
-        ..Policy::new(umask)
-    };
-    Some(Bash::new(BashSettings {
-        sandbox: Arc::new(Sandbox::new(policy)),
-    }))
+fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+    (sandbox.policy().level != Level::Off).then(|| {
+        Bash::new(BashSettings {
+            sandbox,
+            timeout: config.sandbox.timeout,
+        })
+    })
 }
 
 /// The default agent's models: its first choice with each key, then its fallbacks.
@@ -336,7 +339,8 @@ mod tests {
 
     #[test]
     fn our_own_tools_lose_nothing() {
-        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let config = Config::demo_default(std::path::Path::new("/home/x"));
+        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
         let tools = tools::builtin(bash);
         assert_eq!(tools.len(), 5);
         for tool in tools {

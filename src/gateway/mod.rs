@@ -6,6 +6,8 @@ mod offer;
 mod one_database;
 mod one_shot;
 mod outbox;
+mod private;
+mod protection;
 mod run;
 mod upkeep;
 

@@ -16,11 +16,12 @@ use signal_hook::iterator::Signals;
 use super::build::{self, Launch};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
 use super::outbox::OutboxRows;
+use super::protection::Probe;
 use super::upkeep::Upkeep;
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::outbound::Dispatcher;
-use crate::config::{self, Auth, Config};
+use crate::config::{self, Auth, Config, SandboxLevel};
 use crate::observability::{Event, Health, Observer, Observers};
 use crate::sandbox;
 use crate::session::{Scope, Session};
@@ -62,7 +63,14 @@ pub fn run(launch: &Launch) -> Result<()> {
     let (queue, inbox) = session_queue();
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
     let observers = turn_observers();
-    let parts = build::parts(launch, db.clone(), Arc::new(door.sink()), health, observers)?;
+    let parts = build::parts(
+        launch,
+        db.clone(),
+        Arc::new(door.sink()),
+        health.clone(),
+        observers,
+    )?;
+    let sandbox = parts.sandbox.clone();
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
         let rows = OutboxRows::new(db.clone(), config.gateway.outbox_max_age);
         let dispatcher = Dispatcher::new(rows, parts.pushers);
@@ -76,13 +84,15 @@ pub fn run(launch: &Launch) -> Result<()> {
     let signals = watch_signals()?;
     lock.announce(address);
     log::info!("listening on {address}");
+    let probe = Probe::start(sandbox, &config.workspace_dir, health)?;
 
     wait_for_end(signals);
+    let probe = probe.end();
     let upkeep = upkeep.stop();
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
-    for thread in [outbound, upkeep].into_iter().chain(check) {
+    for thread in [outbound, upkeep, probe].into_iter().chain(check) {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {
@@ -133,9 +143,17 @@ fn door_config(config: &Config) -> DoorConfig {
         max_connections: config.gateway.max_connections,
         // Children that may use the network run under our user id: the id then proves nothing.
         auth: match config.gateway.auth {
-            Auth::Auto if !config.sandbox.network => AuthMode::Auto,
+            Auth::Auto if !children_have_network(config) => AuthMode::Auto,
             Auth::Auto | Auth::Token => AuthMode::Token,
         },
+    }
+}
+
+fn children_have_network(config: &Config) -> bool {
+    match config.sandbox.level {
+        SandboxLevel::Off => false,
+        SandboxLevel::Workspace => config.sandbox.network,
+        SandboxLevel::Full => true,
     }
 }
 

@@ -86,6 +86,7 @@ impl Db {
         }
         prepare_file(path)?;
         refuse_newer(path)?;
+        remove_foreign_journal(path);
         let connection = connect(path)?;
         let size = fs::metadata(path).map_or(0, |meta| meta.len());
         let db = Self {
@@ -319,6 +320,25 @@ pub(super) fn refuse_newer(path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// Removes a rollback journal beside a database that has a write-ahead log: it is not ours, and SQLite would write what
+/// stands in it into the database.
+///
+/// Offsets 18 and 19 hold 2 for such a database: <https://www.sqlite.org/fileformat.html> §1.3.
+fn remove_foreign_journal(path: &Path) {
+    let mut header = [0_u8; 20];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_err() || header[18..] != [2, 2] {
+        return;
+    }
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    match fs::remove_file(&journal) {
+        Ok(()) => log::warn!("removed a journal beside the database that PicoBot did not write"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => log::warn!("a foreign journal beside the database stays: {error}"),
+    }
+}
+
 fn connect(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags(
         path,
@@ -418,6 +438,28 @@ mod tests {
             panic!("a newer file was opened");
         };
         assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_journal_that_is_not_ours_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, other] = ["picobot.db", "other.db"].map(|name| dir.path().join(name));
+        drop(Db::open(&ours, false).unwrap());
+        // What a command could plant: the journal of a half-done transaction that brings other pages back.
+        let raw = Connection::open(&other).unwrap();
+        raw.execute_batch("CREATE TABLE planted(x); INSERT INTO planted VALUES (1)")
+            .unwrap();
+        raw.execute_batch("BEGIN; PRAGMA cache_size=1; CREATE TABLE more(x); DROP TABLE planted; PRAGMA cache_spill=1")
+            .unwrap();
+        let journal = dir.path().join("picobot.db-journal");
+        let planted = fs::read(dir.path().join("other.db-journal")).unwrap_or_default();
+        assert!(!planted.is_empty());
+        fs::write(&journal, planted).unwrap();
+        let before = fs::read(&ours).unwrap();
+        let db = Db::open(&ours, false).unwrap();
+        assert!(!journal.exists());
+        db.check().unwrap();
+        assert_eq!(fs::read(&ours).unwrap()[..16], before[..16]);
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 mod confinement;
 mod endings;
+mod escapes;
 mod gateway;
+mod masks;
 mod running;
 
 use std::os::fd::OwnedFd;

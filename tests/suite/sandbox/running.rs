@@ -275,6 +275,7 @@ fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let workspace = Workspace::open(&ground.workspace, WorkspaceOptions::default()).unwrap();
     let tool = Bash::new(BashSettings {
         sandbox: Arc::new(ground.sandbox),
+        timeout: CEILING,
     });
     let session: SessionId = "cli_chat:local:1".parse().unwrap();
     let cancel = CancelToken::new();

@@ -9,6 +9,7 @@ use super::active::{Asker, DialogOp, TypedCommand, Waiting, Work};
 use super::actor::Actor;
 use super::clients::Client;
 use super::commands::{self, Reply};
+use super::compress;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
 use super::take_back::TakeBack;
@@ -323,8 +324,11 @@ impl Apply<'_, '_> {
             return self.repeat(caller, row, known, said);
         }
         match classify(said.text).0 {
-            Input::Command(command) => self.command(caller, row, &command, said),
-            Input::Prompt => self.prompt(caller, row, said),
+            // It is work of the dialog and waits its turn.
+            Input::Command(command) if command.name != compress::NAME => {
+                self.command(caller, row, &command, said)
+            }
+            Input::Command(_) | Input::Prompt => self.prompt(caller, row, said),
         }
     }
 
@@ -406,7 +410,7 @@ impl Apply<'_, '_> {
         }
         // Whoever speaks does not know the title that is made of it.
         let mut know = vec![caller.client];
-        if row.title.is_empty() {
+        if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
             self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
             know.clear();
         }

@@ -12,6 +12,7 @@ mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod compress;
 mod ops;
 mod outbox;
 mod prompt;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use approvals::Approvals;
 pub use budget::Budget;
+pub use compress::ContextLimits;
 pub use query::{list, load};
 pub use search::search;
 pub use transcript::{Piece, export};
@@ -59,8 +61,8 @@ pub struct Agent {
     pub models: Models,
     /// How much one turn may use.
     pub limits: TurnLimits,
-    /// How many tokens a request may have.
-    pub token_limit: u32,
+    /// How many tokens a request may have, and when dialogs are compressed.
+    pub context: ContextLimits,
 }
 
 /// What people may ask about this process.

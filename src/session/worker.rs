@@ -12,11 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::active::TurnControl;
 use super::apply::shown_input;
+use super::compress::{self, Compactor, Owner};
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, approvals, prompt, steer, wording};
+use crate::agent::compress::shown;
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Permit, Question, Setup, SoFar, Step, TurnEnd, TurnResult,
-    Watch, legalise, run_turn, unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
+    Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
@@ -25,7 +27,7 @@ use crate::chat::{
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::storage::{
-    Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
+    Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
 };
 use crate::tools::random_hex;
@@ -54,7 +56,12 @@ pub(super) struct TurnDone {
 /// Runs a turn; a panic in it fails that turn only.
 pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
     deps.health.turns_running.fetch_add(1, Ordering::Relaxed);
-    let ran = catch_unwind(AssertUnwindSafe(|| Turn::begin(deps, job).map(Turn::run)));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        Turn::begin(deps, job).map(|begun| match begun {
+            Begun::Turn(turn) => turn.run(),
+            Begun::Compaction(focus) => compress::run_command(deps, job, &focus),
+        })
+    }));
     match ran {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -106,10 +113,27 @@ struct Loaded {
     input: InboxRow,
     files: Vec<Attachment>,
     prompt: Option<Prompt>,
+    context: Context,
     history: Vec<StoredMessage>,
+    /// Ids of the turn's calls that a summary stands for.
+    used_ids: Vec<String>,
 }
 
-fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
+/// What an input is.
+enum Begun<T> {
+    /// A message, with its turn.
+    Turn(T),
+    /// A wish to have the dialog compressed, with what to keep above all.
+    Compaction(String),
+}
+
+fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
+    let input = tx
+        .input(job.input)?
+        .ok_or_else(|| StorageError::missing("input"))?;
+    if let Some(focus) = compress::is_compaction(&input.content) {
+        return Ok(Begun::Compaction(focus));
+    }
     let (turn, attempts) = match job.resume {
         Some(turn) => (turn, tx.resume_turn(turn)?),
         None => {
@@ -118,17 +142,21 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
             (turn, 1)
         }
     };
-    let input = tx
-        .input(job.input)?
-        .ok_or_else(|| StorageError::missing("input"))?;
-    Ok(Loaded {
+    let context = tx.context(job.dialog)?;
+    let used_ids = match (job.resume, context.request) {
+        (Some(turn), Some(_)) => tx.call_ids(turn)?,
+        _ => Vec::new(),
+    };
+    Ok(Begun::Turn(Loaded {
         turn,
         attempts,
         input,
         files: tx.attachments(job.input)?,
         prompt: tx.prompt(job.dialog)?,
-        history: tx.history(job.dialog)?,
-    })
+        history: tx.history(job.dialog, &context)?,
+        context,
+        used_ids,
+    }))
 }
 
 struct Turn<'a> {
@@ -139,9 +167,12 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Self, StorageError> {
+    fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Begun<Self>, StorageError> {
         let began = Instant::now();
-        let loaded = deps.db.write_relaxed(|tx| load(tx, job))?;
+        let loaded = match deps.db.write_relaxed(|tx| load(tx, job))? {
+            Begun::Turn(loaded) => loaded,
+            Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
+        };
         job.control.set_turn(loaded.turn);
         crash_point("turn-begun");
         deps.observers.tell(Event::TurnStarted {
@@ -154,12 +185,12 @@ impl<'a> Turn<'a> {
                 turn: loaded.turn.0,
             },
         );
-        Ok(Self {
+        Ok(Begun::Turn(Self {
             deps,
             job,
             loaded,
             began,
-        })
+        }))
     }
 
     fn run(self) {
@@ -181,6 +212,17 @@ impl<'a> Turn<'a> {
         } else {
             self.work(own);
         }
+    }
+
+    /// Returns what the service last counted, and of how much of the history: up to the model's last message.
+    fn measured(&self, history: &[Message]) -> Option<Measured> {
+        let last = history
+            .iter()
+            .rposition(|message| message.role == Role::Assistant)?;
+        Some(Measured {
+            tokens: self.loaded.context.tokens?,
+            n_messages: last + 1,
+        })
     }
 
     /// Ends a turn that will not be run.
@@ -233,6 +275,9 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
+            room_from: self.deps.agent.context.threshold(),
+            measured: self.measured(&history),
+            used_ids: &self.loaded.used_ids,
             boundary: &boundary,
             limits: agent.limits,
             policy: &self.deps.policy,
@@ -277,38 +322,58 @@ impl<'a> Turn<'a> {
         own: bool,
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
-        let (places, mut history): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loaded.history)
+        let stored = std::mem::take(&mut self.loaded.history);
+        let stored = if own { stored } else { self.mended(stored)? };
+        let rows = compress::rows_of(stored);
+        let context = &self.loaded.context;
+        let interrupted = if own {
+            // What is sent may be shorter than what is stored, but calls and results are the same.
+            self.interrupted_calls(&shown(rows.iter().cloned(), 0, ""))?
+        } else {
+            None
+        };
+        let mut history = shown(rows, context.shrunk, &context.summary);
+        if let Some(results) = interrupted {
+            history.push(results.clone());
+            first.messages.push(results);
+        }
+        Ok(history)
+    }
+
+    /// Returns the stored history, mended in the database first if it is at fault.
+    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
+        let (places, history): (Vec<_>, Vec<_>) = stored
             .into_iter()
             .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
             .unzip();
-        if own {
-            let interrupted = self.interrupted_calls(&history)?;
-            if let Some(results) = interrupted {
-                history.push(results.clone());
-                first.messages.push(results);
-            }
-        } else if let Some(repair) = legalise(&history).repair {
-            log::warn!(
-                "dialog {}: the stored history was mended from message {} on",
-                self.job.session,
-                repair.kept
-            );
-            let rest: Vec<_> = repair
-                .rest
-                .into_iter()
-                .map(|(from, message)| {
-                    let (_, turn, created_at) = places[from];
-                    (turn, message, created_at)
-                })
-                .collect();
-            let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
-            self.deps
-                .db
-                .write(|tx| tx.rewrite_from(self.job.dialog, from, &rest))?;
-            history.truncate(repair.kept);
-            history.extend(rest.into_iter().map(|(_, message, _)| message));
-        }
-        Ok(history)
+        let Some(repair) = legalise(&history).repair else {
+            let put_back = |((id, turn, created_at), message)| StoredMessage {
+                id,
+                turn,
+                message,
+                created_at,
+            };
+            return Ok(places.into_iter().zip(history).map(put_back).collect());
+        };
+        log::warn!(
+            "dialog {}: the stored history was mended from message {} on",
+            self.job.session,
+            repair.kept
+        );
+        let rest: Vec<_> = repair
+            .rest
+            .into_iter()
+            .map(|(from, message)| {
+                let (_, turn, created_at) = places[from];
+                (turn, message, created_at)
+            })
+            .collect();
+        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+        self.deps.db.write(|tx| {
+            let (dialog, context) = (self.job.dialog, &self.loaded.context);
+            tx.rewrite_from(dialog, context, from, &rest)?;
+            tx.history(dialog, context)
+        })
     }
 
     fn interrupted_calls(&self, history: &[Message]) -> Result<Option<Message>, StorageError> {
@@ -528,7 +593,11 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(turn, call)?;
+        tx.record_model_call(Some(turn), call)?;
+    }
+    // Of a call that took several requests the counts may be their sum.
+    if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {
+        tx.note_tokens(dialog, call.usage.total().filter(|_| call.attempts == 1))?;
     }
     Ok(())
 }
@@ -639,6 +708,19 @@ impl Journal for StepJournal<'_> {
         steer::join(self.deps, self.job, self.turn, failed, |store| {
             self.write(|tx| store(tx))
         })
+    }
+
+    fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {
+        let watch = Watcher { job: self.job };
+        let compactor = Compactor {
+            deps: self.deps,
+            dialog: self.job.dialog,
+            session: &self.job.session,
+            owner: Owner::Turn(self.turn),
+            cancel: &self.job.control.cancel,
+            notice: &|text| watch.notice(text),
+        };
+        compactor.for_turn(why)
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {

@@ -31,10 +31,6 @@ pub struct LastCall {
     pub provider: String,
     /// The model id.
     pub model: String,
-    /// Tokens of the request.
-    pub input: Option<u64>,
-    /// Tokens of the answer.
-    pub output: Option<u64>,
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -156,8 +152,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Enters a model call into the ledger.
-    pub fn record_model_call(&self, turn: TurnId, record: &ModelCall) -> Result<(), StorageError> {
+    /// Enters a model call into the ledger; `turn` is the turn it was made for, if it was made for one.
+    pub fn record_model_call(
+        &self,
+        turn: Option<TurnId>,
+        record: &ModelCall,
+    ) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
                 "INSERT INTO model_calls
@@ -167,7 +167,7 @@ impl Tx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
-                turn.0,
+                turn.map(|turn| turn.0),
                 record.provider,
                 record.model,
                 record.purpose,
@@ -231,7 +231,7 @@ impl Tx<'_> {
         usage.last = self
             .sql
             .prepare_cached(
-                "SELECT provider, model, input_tokens, output_tokens FROM model_calls
+                "SELECT provider, model FROM model_calls
                  WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)
                    AND outcome = 'ok' AND purpose = 'turn'
                  ORDER BY id DESC LIMIT 1",
@@ -240,8 +240,6 @@ impl Tx<'_> {
                 Ok(LastCall {
                     provider: row.get(0)?,
                     model: row.get(1)?,
-                    input: tokens(row.get(2)?),
-                    output: tokens(row.get(3)?),
                 })
             })
             .optional()?;

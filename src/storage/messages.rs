@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Row, params};
 
+use super::contexts::Context;
 use super::db::Tx;
 use super::dialogs::DialogKey;
 use super::error::StorageError;
@@ -108,16 +109,42 @@ impl Tx<'_> {
             .query_row([turn.0], |row| row.get(0))?)
     }
 
-    /// Returns a dialog's whole history, oldest first. Only its newest images come with their bytes, as many as go
-    /// into one request.
-    pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
+    /// Returns the messages of a dialog that no summary stands for, oldest first. Only the newest images come with
+    /// their bytes, as many as go into one request.
+    pub fn history(
+        &self,
+        dialog: DialogKey,
+        context: &Context,
+    ) -> Result<Vec<StoredMessage>, StorageError> {
+        // Two ranges of the index; an OR would read the whole dialog.
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 ORDER BY id"
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id = ?3 AND id <= ?2
+             UNION ALL SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id > ?2
+             ORDER BY id"
         ))?;
-        let rows = statement.query_map([dialog.0], from_row)?;
+        let rows = statement.query_map(
+            params![dialog.0, context.upto, context.request.unwrap_or(-1)],
+            from_row,
+        )?;
         let mut history = rows.collect::<Result<Vec<_>, _>>()?;
         self.load_images(&mut history)?;
         Ok(history)
+    }
+
+    /// Returns the ids of all calls of a turn, those that a summary stands for included.
+    pub fn call_ids(&self, turn: TurnId) -> Result<Vec<String>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT parts FROM messages WHERE turn = ?1 AND role = 'assistant' ORDER BY id",
+        )?;
+        let rows = statement.query_map([turn.0], |row| Ok(from_json(row.get_ref(0)?.as_str()?)))?;
+        let mut ids = Vec::new();
+        for parts in rows {
+            ids.extend(parts?.into_iter().filter_map(|part| match part {
+                Part::ToolCall(call) => Some(call.id),
+                _ => None,
+            }));
+        }
+        Ok(ids)
     }
 
     /// Returns the next messages of a dialog behind a row (0 for the first), oldest first. Images come without bytes.
@@ -218,16 +245,20 @@ impl Tx<'_> {
         Ok((found, false))
     }
 
-    /// Replaces a dialog's history from a row on: what had to be repaired is stored repaired.
+    /// Replaces a dialog's history from a row on, without what a summary stands for: what had to be repaired is stored
+    /// repaired.
     pub fn rewrite_from(
         &self,
         dialog: DialogKey,
+        context: &Context,
         first: i64,
         messages: &[(TurnId, Message, SystemTime)],
     ) -> Result<(), StorageError> {
         self.sql
-            .prepare_cached("DELETE FROM messages WHERE dialog = ?1 AND id >= ?2")?
-            .execute(params![dialog.0, first])?;
+            .prepare_cached(
+                "DELETE FROM messages WHERE dialog = ?1 AND id >= ?2 AND (id > ?3 OR id IS ?4)",
+            )?
+            .execute(params![dialog.0, first, context.upto, context.request])?;
         for (turn, message, at) in messages {
             self.insert_message(dialog, *turn, message, *at)?;
         }

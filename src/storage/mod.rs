@@ -7,6 +7,7 @@
 mod approvals;
 mod backups;
 mod calls;
+mod contexts;
 mod db;
 mod dialogs;
 mod error;
@@ -24,6 +25,7 @@ mod upkeep;
 pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
 pub use backups::{Backup, Backups, Contents, back_up, inspect, restore};
 pub use calls::{DialogUsage, LastCall};
+pub use contexts::{Context, NewTimeline};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod compression;
 mod contract;
 mod crash;
 mod dialogs;
@@ -12,6 +13,7 @@ mod door;
 mod durability;
 mod images;
 mod limits;
+mod matrix;
 mod messages;
 mod sandbox;
 mod schemas;

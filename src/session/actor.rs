@@ -112,6 +112,9 @@ impl Actor {
                 Wake::Deadline => self.handle_deadline(),
             }
             self.tell_changes();
+            if let Some(approvers) = self.clients.changed_approvers() {
+                self.deps.approvals.set_approvers(approvers);
+            }
         }
         self.pool.join_until(Instant::now() + CUT_OFF_LIMIT)
     }

@@ -140,7 +140,7 @@ impl Actor {
             }
         }
         for caller in &waiting.callers {
-            self.ask_again(caller, key, session);
+            self.ask_again(caller, session);
         }
         None
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::active::TurnControl;
 use super::apply::shown_input;
 use super::compress::{self, Compactor, Owner};
+use super::detail::meter_of_turn;
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, approvals, prompt, steer, wording};
 use crate::agent::compress::shown;
@@ -20,7 +21,7 @@ use crate::agent::{
     INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
     Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
 };
-use crate::bus::{Body, ErrorCode};
+use crate::bus::{Body, ErrorCode, Meter};
 use crate::chat::{
     Attachment, CallRecord, Image, Message, Part, Role, SessionId, StopReason, ToolCall,
     ToolResult, Usage,
@@ -462,9 +463,11 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
+        let meter = self.meter();
         self.job.replies.tell(
             |caller| caller.wants.turns,
             || Body::TurnFinished {
+                meter: meter.clone(),
                 turn: self.loaded.turn.0,
                 usage,
                 model: model.clone(),
@@ -473,6 +476,16 @@ impl<'a> Turn<'a> {
             },
         );
         self.job.replies.answer(ended.reply);
+    }
+
+    /// Returns what clients may count. A failed read costs only that.
+    fn meter(&self) -> Meter {
+        let (turn, limit) = (self.loaded.turn, u64::from(self.deps.agent.context.tokens));
+        let read = self.deps.db.read(|tx| meter_of_turn(tx, turn, limit));
+        read.unwrap_or_else(|error| {
+            log::warn!("turn {}: {error}", turn.0);
+            Meter::default()
+        })
     }
 
     fn store_end(&self, tx: &Tx<'_>, ended: &Ended, rest: &Step) -> Result<bool, StorageError> {

@@ -16,7 +16,7 @@ use super::take_back::TakeBack;
 use super::title::{auto_title, clean_title};
 use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, InputMode, Route, SessionId, classify};
-use crate::observability::{Part, crash_point};
+use crate::observability::crash_point;
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
 };
@@ -95,7 +95,6 @@ impl Actor {
         match stored {
             Ok(()) => {
                 crash_point("inbox-stored");
-                self.deps.health.ok(Part::Storage);
                 self.act(effects);
             }
             Err(error) => {

@@ -15,6 +15,7 @@ mod commands;
 mod compress;
 mod detail;
 mod ops;
+mod outage;
 mod outbox;
 mod prompt;
 mod query;

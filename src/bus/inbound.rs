@@ -118,6 +118,10 @@ pub enum InboundBody {
     Load {
         /// The dialog.
         session: SessionId,
+        /// Whether tool calls and what is known of the model are wanted too.
+        detail: bool,
+        /// Shows messages before this one instead of the newest.
+        before: Option<i64>,
     },
     /// Names a dialog.
     Rename {

@@ -3,6 +3,7 @@
 mod approvals;
 mod ask;
 mod backup;
+mod chat;
 mod exit;
 mod gateway;
 mod outbox;
@@ -46,6 +47,8 @@ struct Global {
 enum Command {
     /// Run the gateway: one process that serves all clients and channels
     Gateway(gateway::GatewayArgs),
+    /// Chat in the terminal
+    Chat(chat::ChatArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
     /// Copy the database to a file, also while the gateway runs
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
+        Command::Chat(args) => chat::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),

@@ -6,19 +6,23 @@
 
 mod active;
 mod actor;
+mod admit;
 mod apply;
 mod approvals;
 mod budget;
 mod clients;
 mod commands;
 mod compress;
+mod detail;
 mod ops;
+mod outage;
 mod outbox;
 mod prompt;
 mod query;
 mod recover;
 mod replies;
 mod search;
+mod steer;
 mod stop;
 mod take_back;
 mod times;
@@ -137,8 +141,12 @@ impl Session {
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
         let redactor = deps.redactor.clone();
+        let answers = query::Answers {
+            model: deps.agent.models.first().model.model_id.clone(),
+            token_limit: deps.agent.context.tokens.into(),
+        };
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink, &redactor);
+            query::serve(&questions, &db, &sink, &redactor, &answers);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

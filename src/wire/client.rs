@@ -78,6 +78,12 @@ pub enum ClientBody {
     LoadSession {
         /// The dialog.
         session_id: String,
+        /// Whether tool calls, ids and what is known of the model are wanted too. Additive.
+        #[serde(skip_serializing_if = "is_false")]
+        detail: bool,
+        /// The `id` of a message: shows those before it instead of the newest. Additive.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
     },
     /// Names a dialog.
     RenameSession {
@@ -238,4 +244,8 @@ pub enum Decision {
     Always,
     /// No.
     Deny,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

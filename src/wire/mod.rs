@@ -19,7 +19,7 @@ pub use client::{
 };
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, DeliveryEntry, FoundMessage, FrameError, Glance, GrantEntry, HistoryEntry,
-    ServerBody, ServerMessage, SessionInfo, TokenUsage,
+    CommandInfo, DeliveryEntry, FoundMessage, FrameError, Glance, GrantEntry, HistoryCall,
+    HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

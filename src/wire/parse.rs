@@ -108,6 +108,9 @@ struct Fields<'a> {
     #[serde(borrow)]
     include_archived: Option<&'a RawValue>,
     #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
     all_chats: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
@@ -189,6 +192,8 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         },
         "load_session" => ClientBody::LoadSession {
             session_id: required(fields.session_id, "session_id")?,
+            detail: flag(fields.detail, "detail")?,
+            before: cursor(fields.before)?,
         },
         "rename_session" => ClientBody::RenameSession {
             session_id: optional(fields.session_id, "session_id")?,
@@ -363,6 +368,15 @@ fn flag(raw: Option<&RawValue>, name: &str) -> Result<bool, Fault> {
     raw.map_or(Ok(false), |raw| {
         serde_json::from_str(raw.get()).map_err(|_| wrong(name, "must be true or false", raw))
     })
+}
+
+/// Reads the `id` of a message.
+fn cursor(raw: Option<&RawValue>) -> Result<Option<i64>, Fault> {
+    raw.map(|raw| {
+        serde_json::from_str(raw.get())
+            .map_err(|_| wrong("before", "must be the `id` of a message", raw))
+    })
+    .transpose()
 }
 
 fn capabilities(fields: &Fields<'_>) -> Result<Vec<String>, Fault> {

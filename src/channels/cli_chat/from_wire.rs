@@ -185,8 +185,14 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             all: ids.everything(all_chats)?,
         },
-        ClientBody::LoadSession { session_id } => InboundBody::Load {
+        ClientBody::LoadSession {
+            session_id,
+            detail,
+            before,
+        } => InboundBody::Load {
             session: ids.exact(&session_id)?,
+            detail,
+            before,
         },
         ClientBody::RenameSession { session_id, title } => InboundBody::Rename {
             session: ids.session(session_id)?,

@@ -16,7 +16,7 @@ use super::compress::{self, Compactor, Owner};
 use super::detail::meter_of_turn;
 use super::outage::persist;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, approvals, prompt, wording};
+use super::{Deps, approvals, prompt, steer, wording};
 use crate::agent::compress::shown;
 use crate::agent::{
     INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
@@ -96,6 +96,9 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
                 end_messages(tx, job.dialog, turn, job.input, &message, now)?;
                 tx.interrupt_calls(turn)?;
             }
+            if let Some(turn) = job.control.turn() {
+                tx.close_joined(turn, job.input, Outcome::Failed, &reply)?;
+            }
             tx.close_input(job.input, Outcome::Failed, &reply)
         })
     });
@@ -110,7 +113,7 @@ fn leave(job: &TurnJob) {
     let (code, message) = if job.control.is_cut_off() {
         (ErrorCode::ShuttingDown, wording::ENDING)
     } else if job.control.is_stopped() {
-        (ErrorCode::Stopped, wording::STOPPED)
+        (ErrorCode::Stopped, job.control.stop_words())
     } else {
         (ErrorCode::Storage, wording::KEPT)
     };
@@ -350,7 +353,7 @@ impl<'a> Turn<'a> {
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
-            TurnEnd::Stopped => Ended::stopped(),
+            TurnEnd::Stopped => Ended::stopped(self.job.control.stop_words()),
             TurnEnd::NotStored => return self.leave(),
             TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
             TurnEnd::Failed { error, provider } => {
@@ -519,6 +522,7 @@ impl<'a> Turn<'a> {
         }
         store_step(tx, self.job.dialog, turn, rest, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
         if self.deps.pushing.contains(&self.job.session.channel) {
             tx.add_delivery(
@@ -579,11 +583,11 @@ impl Ended {
         }
     }
 
-    fn stopped() -> Self {
+    fn stopped(words: &str) -> Self {
         Self {
             state: TurnState::Stopped,
-            reply: error_reply(ErrorCode::Stopped, wording::STOPPED),
-            note: Some(wording::STOPPED.to_owned()),
+            reply: error_reply(ErrorCode::Stopped, words),
+            note: Some(words.to_owned()),
             stop: None,
         }
     }
@@ -729,6 +733,19 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         Ok(permit)
+    }
+
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        let failed = |error| {
+            log::error!("what joins turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        };
+        steer::join(self.deps, self.job, self.turn, failed, |store| {
+            self.write(|tx| store(tx))
+        })
     }
 
     fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {

@@ -12,6 +12,7 @@ mod crash;
 mod dialogs;
 mod door;
 mod durability;
+mod fallbacks;
 mod images;
 mod limits;
 mod matrix;

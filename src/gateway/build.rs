@@ -369,7 +369,7 @@ mod tests {
         let processes = Processes::new(sandbox.clone(), Arc::default());
         let bash = bash(&config, sandbox, processes);
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 7);
+        assert_eq!(tools.len(), 8);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

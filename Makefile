@@ -4,7 +4,10 @@ CARGO ?= cargo
 # Where the official SDKs that judge our requests are installed.
 VENV := $(CURDIR)/target/venv
 
-.PHONY: run test check bench fmt
+# Random kills of `make crash`.
+CRASHES ?= 1000
+
+.PHONY: run test histories check crash faults bench fmt
 
 # Starts the gateway.
 run:
@@ -15,6 +18,11 @@ test:
 	@tests/suite/chat/setup
 	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
+
+# 100,000 random dialogs with crashes, stops, broken calls and compressions: every request must be legal. Takes minutes.
+histories:
+	PICOBOT_HISTORIES="$${PICOBOT_HISTORIES:-100000}" TMPDIR=/dev/shm \
+		$(CARGO) test --release --locked --lib random_histories_stay_legal
 
 # What CI checks, without the builds for other features.
 check:
@@ -27,6 +35,16 @@ check:
 	else \
 		echo "cargo-deny is not installed: licences and banned crates were not checked"; \
 	fi
+
+# Kills the gateway at every labelled step and CRASHES times at random moments, and prints what was lost: nothing.
+crash:
+	@python="$$(tests/suite/python/setup $(VENV))" \
+	&& PICOBOT_TEST_PYTHON="$$python" PICOBOT_CRASHES=$(CRASHES) \
+	   $(CARGO) test --locked --test suite -- crash:: --nocapture
+
+# Lets every single write and sync of the database fail once, with an I/O error and with a full disk.
+faults:
+	PICOBOT_FAULTS=all $(CARGO) test --locked --test suite -- durability::faults --nocapture
 
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:

@@ -14,6 +14,7 @@ use super::active::{Active, Running, TurnControl, Waiting, Work};
 use super::clients::Clients;
 use super::query::{self, Query};
 use super::replies::Replies;
+use super::stop::UnsavedStop;
 use super::updates::Changes;
 use super::worker::{self, TurnDone, TurnJob};
 use super::{Deps, wording};
@@ -48,6 +49,12 @@ pub(super) struct Actor {
     line: VecDeque<DialogKey>,
     /// When running turns are cut off, once the process ends.
     ending: Option<Instant>,
+    /// When the disk is tried again after it failed.
+    pub(super) probe: Option<Instant>,
+    /// Stopped turns whose end could not be stored.
+    pub(super) unsaved: Vec<UnsavedStop>,
+    /// Whether what an earlier process left could not be read.
+    pub(super) recover_later: bool,
     /// When the line is served again although no turn has ended: no thread could be started.
     retry: Option<Instant>,
 }
@@ -97,6 +104,9 @@ impl Actor {
             changes: Changes::default(),
             line: VecDeque::new(),
             ending: None,
+            probe: None,
+            unsaved: Vec::new(),
+            recover_later: false,
             retry: None,
         }
     }
@@ -111,6 +121,7 @@ impl Actor {
                 Wake::Stop(deadline) => self.handle_stop(deadline),
                 Wake::Deadline => self.handle_deadline(),
             }
+            self.watch_storage();
             self.tell_changes();
             if let Some(approvers) = self.clients.changed_approvers() {
                 self.deps.approvals.set_approvers(approvers);
@@ -155,6 +166,7 @@ impl Actor {
             .filter_map(|active| active.running.as_ref()?.give_up)
             .chain(self.ending)
             .chain(self.retry)
+            .chain(self.probe)
             .min()
     }
 
@@ -181,15 +193,25 @@ impl Actor {
     }
 
     fn handle_done(&mut self, done: &TurnDone) {
-        if let Some(active) = self.active.get_mut(&done.dialog)
-            && active
+        let ended = self.active.get_mut(&done.dialog).and_then(|active| {
+            active
                 .running
-                .as_ref()
-                .is_some_and(|running| running.input == done.input)
-        {
-            let asked_by = active.running.take().map(|running| running.asked_by);
-            self.changes
-                .note(done.dialog, &active.session, &asked_by.unwrap_or_default());
+                .take_if(|running| running.input == done.input)
+        });
+        if let Some(running) = ended {
+            let session = running.replies.session().clone();
+            self.changes.note(done.dialog, &session, &running.asked_by);
+            if running.control.left_stopped() {
+                self.unsaved.push(UnsavedStop {
+                    dialog: done.dialog,
+                    input: done.input,
+                    turn: running.control.turn(),
+                    words: running.control.stop_words(),
+                });
+            }
+            for left in running.control.steering.leftover() {
+                self.take_up(done.dialog, &session, left);
+            }
         }
         if self.deps.pushing.is_empty() {
             // Nobody to tell.
@@ -229,7 +251,12 @@ impl Actor {
         let waiting: Vec<_> = self
             .active
             .values_mut()
-            .map(|active| (active.session.clone(), std::mem::take(&mut active.queue)))
+            .map(|active| {
+                let steered = active.steering().map(|steering| steering.take(|_| true));
+                let mut queue = std::mem::take(&mut active.queue);
+                queue.extend(steered.into_iter().flatten().map(Work::Input));
+                (active.session.clone(), queue)
+            })
             .collect();
         for (session, queue) in waiting {
             for work in queue {
@@ -255,6 +282,9 @@ impl Actor {
         {
             self.cut_off_turns();
             return;
+        }
+        if self.probe.is_some_and(|at| at <= now) {
+            self.probe_storage();
         }
         if self.retry.is_some_and(|at| at <= now) {
             self.retry = None;
@@ -356,6 +386,7 @@ impl Actor {
             active.session.clone(),
             self.deps.sink.clone(),
             waiting.callers.clone(),
+            waiting.joined.clone(),
         ));
         let job = TurnJob {
             dialog: key,

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::Deps;
 use super::actor::Actor;
 use super::apply::Apply;
+use super::outage::persist;
 use super::wording;
 use super::worker::TurnJob;
 use crate::agent::{Permit, Question};
@@ -126,9 +127,10 @@ pub(super) fn ask(
     question: &Question<'_>,
 ) -> Result<Permit, StorageError> {
     let asked = Asked { deps, job };
-    let standing = deps
-        .db
-        .write(|tx| standing(tx, deps.approvals.time, turn, question, asked.is_anybody()))?;
+    let standing = persist(deps, job, || {
+        deps.db
+            .write(|tx| standing(tx, deps.approvals.time, turn, question, asked.is_anybody()))
+    })?;
     let row = match standing {
         Standing::Settled(permit) => return Ok(permit),
         Standing::Open(row) => row,
@@ -156,7 +158,7 @@ pub(super) fn ask(
             Permit::Refused(wording::STOPPED.to_owned()),
             ApprovalOutcome::Expired,
         ),
-        Err(_) => expire(deps, &row)?,
+        Err(_) => persist(deps, job, || expire(deps, &row))?,
     };
     asked.tell(&Body::ApprovalResolved {
         id: row.id,
@@ -263,8 +265,8 @@ fn standing(
 
 /// Ends a question's time; an answer that came at the last moment holds.
 fn expire(deps: &Deps, row: &ApprovalRow) -> Result<(Permit, ApprovalOutcome), StorageError> {
-    let expired = Permit::Refused(EXPIRED.to_owned());
     deps.db.write(|tx| {
+        let expired = Permit::Refused(EXPIRED.to_owned());
         if tx.decide_approval(&row.id, ApprovalState::Expired, SystemTime::now())? {
             return Ok((expired, ApprovalOutcome::Expired));
         }

@@ -9,10 +9,13 @@ use super::replies::{error_reply, reply_body};
 use super::worker::end_messages;
 use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
-use crate::storage::{DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnState, Tx};
+use crate::observability::Part;
+use crate::storage::{
+    DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnId, TurnState, Tx,
+};
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
-const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
+pub(super) const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// What a stop found.
 #[derive(Default)]
@@ -23,6 +26,18 @@ pub(super) struct StopReport {
     pub(super) joined: bool,
     /// Beginnings of the inputs that were dropped.
     pub(super) dropped: Vec<String>,
+    /// Whether those that wait could not be dropped, because the database cannot be written.
+    pub(super) not_stored: bool,
+}
+
+/// A turn that a person stopped and whose end could not be stored.
+pub(super) struct UnsavedStop {
+    pub(super) dialog: DialogKey,
+    pub(super) input: InboxId,
+    /// The turn, if it had begun.
+    pub(super) turn: Option<TurnId>,
+    /// Why it was stopped, for people.
+    pub(super) words: &'static str,
 }
 
 impl Actor {
@@ -103,17 +118,26 @@ impl Actor {
                 .get_or_insert_with(|| Instant::now() + OBEY_LIMIT);
             report.turn = true;
         }
+        let steered = match active.steering() {
+            Some(steering) => {
+                report.joined = only.is_some_and(|only| steering.has_joined(only));
+                steering.take(is_meant)
+            }
+            None => Vec::new(),
+        };
         let (inputs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut active.queue)
             .into_iter()
             .partition(|work| matches!(work, Work::Input(waiting) if is_meant(waiting.input)));
         active.queue.extend(others);
-        let waiting: Vec<Waiting> = inputs
+        let mut waiting: Vec<Waiting> = inputs
             .into_iter()
             .filter_map(|work| match work {
                 Work::Input(waiting) => Some(waiting),
                 Work::Op(..) => None,
             })
+            .chain(steered)
             .collect();
+        waiting.sort_by_key(|waiting| waiting.input);
         let session = active.session.clone();
         let reply = error_reply(ErrorCode::Stopped, wording::DROPPED);
         let stored = self.deps.db.write(|tx| {
@@ -122,12 +146,21 @@ impl Actor {
             }
             Ok(())
         });
-        let body = match stored {
-            Ok(()) => reply_body(&reply),
-            Err(error) => self.storage_failed(&error),
-        };
+        if let Err(error) = stored {
+            // They stay queued: what is not stored must not be promised.
+            log::error!("waiting inputs could not be stopped: {error}");
+            self.deps.health.degraded(Part::Storage);
+            if let Some(active) = self.active.get_mut(&key) {
+                for input in waiting.into_iter().rev() {
+                    active.queue.push_front(Work::Input(input));
+                }
+            }
+            report.not_stored = true;
+            return report;
+        }
+        let body = reply_body(&reply);
         for input in waiting {
-            for caller in &input.callers {
+            for caller in input.callers.iter().chain(&input.joined) {
                 self.reply(caller, Some(session.clone()), body.clone());
             }
             report.dropped.push(input.preview);
@@ -149,26 +182,44 @@ impl Actor {
             return;
         };
         log::warn!("a stopped turn did not end in time; going on without it");
-        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
-        let stored = self.deps.db.write(|tx| {
+        let stop = UnsavedStop {
+            dialog: key,
+            input: running.input,
+            turn: running.control.turn(),
+            words: running.control.stop_words(),
+        };
+        if let Err(error) = self.store_stop(&stop) {
+            log::error!("a stopped turn could not be stored: {error}");
+            self.deps.health.degraded(Part::Storage);
+            if error.is_temporary() {
+                self.unsaved.push(stop);
+            }
+        }
+        let reply = error_reply(ErrorCode::Stopped, running.control.stop_words());
+        running.replies.answer(reply);
+        let session = running.replies.session().clone();
+        self.changes.note(key, &session, &running.asked_by);
+        for left in running.control.steering.leftover() {
+            self.take_up(key, &session, left);
+        }
+    }
+
+    /// Stores the end of a turn that a person stopped, unless it has one.
+    pub(super) fn store_stop(&self, stop: &UnsavedStop) -> Result<(), StorageError> {
+        let reply = error_reply(ErrorCode::Stopped, stop.words);
+        self.deps.db.write(|tx| {
             let now = SystemTime::now();
-            let Some(turn) = running.control.turn() else {
-                return tx.close_input(running.input, Outcome::Stopped, &reply);
+            let Some(turn) = stop.turn else {
+                return tx.close_input(stop.input, Outcome::Stopped, &reply);
             };
             if !tx.end_turn(turn, TurnState::Stopped, now)? {
                 return Ok(());
             }
-            end_messages(tx, key, turn, running.input, wording::STOPPED, now)?;
+            end_messages(tx, stop.dialog, turn, stop.input, stop.words, now)?;
             tx.interrupt_calls(turn)?;
-            tx.close_input(running.input, Outcome::Stopped, &reply)
-        });
-        if let Err(error) = stored {
-            log::error!("a stopped turn could not be stored: {error}");
-        }
-        running.replies.answer(reply);
-        if let Some(active) = self.active.get(&key) {
-            self.changes.note(key, &active.session, &running.asked_by);
-        }
+            tx.close_joined(turn, stop.input, Outcome::Stopped, &reply)?;
+            tx.close_input(stop.input, Outcome::Stopped, &reply)
+        })
     }
 
     /// Says in a few words what a dialog does.
@@ -207,6 +258,7 @@ fn drop_input(
         tx.end_turn(turn, TurnState::Stopped, now)?;
         end_messages(tx, dialog, turn, input.input, wording::STOPPED, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, input.input, Outcome::Stopped, reply)?;
     }
     tx.close_input(input.input, Outcome::Stopped, reply)
 }

@@ -14,8 +14,9 @@ use super::active::TurnControl;
 use super::apply::shown_input;
 use super::compress::{self, Compactor, Owner};
 use super::detail::meter_of_turn;
+use super::outage::persist;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, approvals, prompt, wording};
+use super::{Deps, approvals, prompt, steer, wording};
 use crate::agent::compress::shown;
 use crate::agent::{
     INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
@@ -67,9 +68,7 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             log::error!("a turn could not begin: {error}");
-            deps.health.degraded(HealthPart::Storage);
-            job.replies
-                .answer(error_reply(ErrorCode::Storage, wording::KEPT));
+            leave(job);
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -87,21 +86,40 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
     log::error!("turn {reference} panicked");
     let message = format!("Internal error, reference {reference:X}. The log has the details.");
     let reply = error_reply(ErrorCode::Internal, &message);
-    let stored = deps.db.write(|tx| {
-        if let Some(turn) = job.control.turn() {
-            let now = SystemTime::now();
-            if !tx.end_turn(turn, TurnState::Failed, now)? {
-                return Ok(());
+    let stored = persist(deps, job, || {
+        deps.db.write(|tx| {
+            if let Some(turn) = job.control.turn() {
+                let now = SystemTime::now();
+                if !tx.end_turn(turn, TurnState::Failed, now)? {
+                    return Ok(());
+                }
+                end_messages(tx, job.dialog, turn, job.input, &message, now)?;
+                tx.interrupt_calls(turn)?;
             }
-            end_messages(tx, job.dialog, turn, job.input, &message, now)?;
-            tx.interrupt_calls(turn)?;
-        }
-        tx.close_input(job.input, Outcome::Failed, &reply)
+            if let Some(turn) = job.control.turn() {
+                tx.close_joined(turn, job.input, Outcome::Failed, &reply)?;
+            }
+            tx.close_input(job.input, Outcome::Failed, &reply)
+        })
     });
     if let Err(error) = stored {
         log::error!("the end of turn {reference} could not be stored: {error}");
     }
     job.replies.answer(reply);
+}
+
+/// Answers for a turn that stays open in the database.
+fn leave(job: &TurnJob) {
+    let (code, message) = if job.control.is_cut_off() {
+        (ErrorCode::ShuttingDown, wording::ENDING)
+    } else if job.control.is_stopped() {
+        (ErrorCode::Stopped, job.control.stop_words())
+    } else {
+        (ErrorCode::Storage, wording::KEPT)
+    };
+    job.control.leave();
+    // A turn that was ended from outside has been answered already; then this reaches nobody.
+    job.replies.answer(error_reply(code, message));
 }
 
 /// What is loaded at a turn's start.
@@ -157,6 +175,41 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
     }))
 }
 
+/// Returns a stored history, mended first if it is at fault: `rewrite` replaces what is stored from a row on, and reads the
+/// history again.
+pub(super) fn mended(
+    stored: Vec<StoredMessage>,
+    rewrite: impl FnOnce(i64, &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError>,
+) -> Result<Vec<StoredMessage>, StorageError> {
+    let (places, history): (Vec<_>, Vec<_>) = stored
+        .into_iter()
+        .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
+        .unzip();
+    let Some(repair) = legalise(&history).repair else {
+        let put_back = |((id, turn, created_at), message)| StoredMessage {
+            id,
+            turn,
+            message,
+            created_at,
+        };
+        return Ok(places.into_iter().zip(history).map(put_back).collect());
+    };
+    log::warn!("a stored history is mended from message {} on", repair.kept);
+    let rest: Vec<Rewritten> = repair
+        .rest
+        .into_iter()
+        .map(|(from, message)| {
+            let (_, turn, created_at) = places[from];
+            (turn, message, created_at)
+        })
+        .collect();
+    let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    rewrite(from, &rest)
+}
+
+/// A message in its mended form, with its turn and when it was stored.
+pub(super) type Rewritten = (TurnId, Message, SystemTime);
+
 struct Turn<'a> {
     deps: &'a Deps,
     job: &'a TurnJob,
@@ -167,7 +220,7 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Begun<Self>, StorageError> {
         let began = Instant::now();
-        let loaded = match deps.db.write_relaxed(|tx| load(tx, job))? {
+        let loaded = match persist(deps, job, || deps.db.write_relaxed(|tx| load(tx, job)))? {
             Begun::Turn(loaded) => loaded,
             Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
         };
@@ -282,6 +335,7 @@ impl<'a> Turn<'a> {
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,
+            secrets: &self.deps.redactor,
         };
         let mut journal = StepJournal {
             deps: self.deps,
@@ -300,14 +354,14 @@ impl<'a> Turn<'a> {
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
-            TurnEnd::Stopped => Ended::stopped(),
+            TurnEnd::Stopped => Ended::stopped(self.job.control.stop_words()),
             TurnEnd::NotStored => return self.leave(),
             TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
             TurnEnd::Failed { error, provider } => {
                 log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
                 let (code, text) = wording::provider_failure(&error, &provider);
-                Ended::failed(code, text)
+                Ended::failed(code, self.deps.redactor.redact(&text).into_owned())
             }
         };
         self.finish(ended, rest, usage, model);
@@ -321,7 +375,11 @@ impl<'a> Turn<'a> {
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
         let stored = std::mem::take(&mut self.loaded.history);
-        let stored = if own { stored } else { self.mended(stored)? };
+        let stored = if own {
+            stored
+        } else {
+            mended(stored, |from, rest| self.rewrite(from, rest))?
+        };
         let rows = compress::rows_of(stored);
         let context = &self.loaded.context;
         let interrupted = if own {
@@ -338,39 +396,13 @@ impl<'a> Turn<'a> {
         Ok(history)
     }
 
-    /// Returns the stored history, mended in the database first if it is at fault.
-    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
-        let (places, history): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
-            .unzip();
-        let Some(repair) = legalise(&history).repair else {
-            let put_back = |((id, turn, created_at), message)| StoredMessage {
-                id,
-                turn,
-                message,
-                created_at,
-            };
-            return Ok(places.into_iter().zip(history).map(put_back).collect());
-        };
-        log::warn!(
-            "dialog {}: the stored history was mended from message {} on",
-            self.job.session,
-            repair.kept
-        );
-        let rest: Vec<_> = repair
-            .rest
-            .into_iter()
-            .map(|(from, message)| {
-                let (_, turn, created_at) = places[from];
-                (turn, message, created_at)
+    fn rewrite(&self, from: i64, rest: &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError> {
+        let (dialog, context) = (self.job.dialog, &self.loaded.context);
+        persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                tx.rewrite_from(dialog, context, from, rest)?;
+                tx.history(dialog, context)
             })
-            .collect();
-        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
-        self.deps.db.write(|tx| {
-            let (dialog, context) = (self.job.dialog, &self.loaded.context);
-            tx.rewrite_from(dialog, context, from, &rest)?;
-            tx.history(dialog, context)
         })
     }
 
@@ -380,14 +412,16 @@ impl<'a> Turn<'a> {
             return Ok(None);
         }
         let turn = self.loaded.turn;
-        let begun = self.deps.db.read(|tx| {
-            open.into_iter()
-                .filter_map(|call| match tx.call_started(turn, &call.id) {
-                    Ok(true) => Some(Ok(call)),
-                    Ok(false) => None,
-                    Err(error) => Some(Err(error)),
-                })
-                .collect::<Result<Vec<_>, _>>()
+        let begun = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                open.iter()
+                    .filter_map(|call| match tx.call_started(turn, &call.id) {
+                        Ok(true) => Some(Ok(call.clone())),
+                        Ok(false) => None,
+                        Err(error) => Some(Err(error)),
+                    })
+                    .collect::<Result<Vec<_>, _>>()
+            })
         })?;
         if begun.is_empty() {
             return Ok(None);
@@ -404,14 +438,10 @@ impl<'a> Turn<'a> {
 
     /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
     fn leave(self) {
-        let (code, message) = if self.job.control.is_cut_off() {
+        if self.job.control.is_cut_off() {
             self.uncount();
-            (ErrorCode::ShuttingDown, wording::ENDING)
-        } else {
-            (ErrorCode::Storage, wording::KEPT)
-        };
-        // A turn that was ended from outside has been answered already; then this reaches nobody.
-        self.job.replies.answer(error_reply(code, message));
+        }
+        leave(self.job);
     }
 
     /// Ending in order is no sign that the turn ends processes.
@@ -433,12 +463,13 @@ impl<'a> Turn<'a> {
             });
         }
         crash_point("turn-ended");
-        let stored = self.deps.db.write(|tx| self.store_end(tx, &ended, &rest));
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| self.store_end(tx, &ended, &rest))
+        });
         crash_point("turn-stored");
         let took = self.began.elapsed();
         match stored {
             Ok(true) => {
-                self.deps.health.ok(HealthPart::Storage);
                 if ended.state == TurnState::Done {
                     self.deps.health.ok(HealthPart::Provider);
                 }
@@ -447,11 +478,7 @@ impl<'a> Turn<'a> {
             Ok(false) => return,
             Err(error) => {
                 log::error!("turn {} could not be stored: {error}", self.loaded.turn.0);
-                self.deps.health.degraded(HealthPart::Storage);
-                self.job
-                    .replies
-                    .answer(error_reply(ErrorCode::Storage, wording::KEPT));
-                return;
+                return self.leave();
             }
         }
         self.deps.observers.tell(Event::TurnFinished {
@@ -496,6 +523,7 @@ impl<'a> Turn<'a> {
         }
         store_step(tx, self.job.dialog, turn, rest, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
         if self.deps.pushing.contains(&self.job.session.channel) {
             tx.add_delivery(
@@ -556,11 +584,11 @@ impl Ended {
         }
     }
 
-    fn stopped() -> Self {
+    fn stopped(words: &str) -> Self {
         Self {
             state: TurnState::Stopped,
-            reply: error_reply(ErrorCode::Stopped, wording::STOPPED),
-            note: Some(wording::STOPPED.to_owned()),
+            reply: error_reply(ErrorCode::Stopped, words),
+            note: Some(words.to_owned()),
             stop: None,
         }
     }
@@ -602,7 +630,7 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(Some(turn), call)?;
+        tx.record_model_call(turn, call)?;
     }
     // Of a call that took several requests the counts may be their sum.
     if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {
@@ -626,14 +654,16 @@ impl StepJournal<'_> {
     /// Commits something about the turn, unless it was ended from outside.
     fn write(
         &self,
-        store: impl FnOnce(&Tx<'_>) -> Result<(), StorageError>,
+        store: impl Fn(&Tx<'_>) -> Result<(), StorageError>,
     ) -> Result<(), JournalError> {
-        let stored = self.deps.db.write(|tx| {
-            let runs = tx.turn_runs(self.turn)?;
-            if runs {
-                store(tx)?;
-            }
-            Ok(runs)
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                let runs = tx.turn_runs(self.turn)?;
+                if runs {
+                    store(tx)?;
+                }
+                Ok(runs)
+            })
         });
         match stored {
             Ok(true) => Ok(()),
@@ -643,7 +673,6 @@ impl StepJournal<'_> {
                     "a step of turn {} could not be stored: {error}",
                     self.turn.0
                 );
-                self.deps.health.degraded(HealthPart::Storage);
                 Err(JournalError)
             }
         }
@@ -681,10 +710,12 @@ impl Journal for StepJournal<'_> {
         if !self.resumed {
             return Ok(SoFar::default());
         }
-        let read = self.deps.db.read(|tx| {
-            Ok(SoFar {
-                calls: tx.call_prints(self.turn)?,
-                tokens: tx.turn_tokens(self.turn)?,
+        let read = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                Ok(SoFar {
+                    calls: tx.call_prints(self.turn)?,
+                    tokens: tx.turn_tokens(self.turn)?,
+                })
             })
         });
         read.map_err(|error| {
@@ -696,7 +727,6 @@ impl Journal for StepJournal<'_> {
     fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
         let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
             log::error!("a question could not be stored: {error}");
-            self.deps.health.degraded(HealthPart::Storage);
             JournalError
         })?;
         // The next process asks again.
@@ -704,6 +734,19 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         Ok(permit)
+    }
+
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        let failed = |error| {
+            log::error!("what joins turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        };
+        steer::join(self.deps, self.job, self.turn, failed, |store| {
+            self.write(|tx| store(tx))
+        })
     }
 
     fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {

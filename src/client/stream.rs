@@ -56,8 +56,9 @@ fn stable_end(text: &str, from: usize) -> usize {
     let mut after_blank = false;
     for line in text[from..].split_inclusive('\n') {
         let is_fence = line.starts_with("```") || line.starts_with("~~~");
-        let begins = line.starts_with(|c: char| c.is_alphabetic() || c == '#' || c == '*')
-            && !line.starts_with("* ");
+        // Half a mark may still become something else.
+        let is_heading = line.starts_with('#') && !line.trim_matches(['#', ' ', '\n']).is_empty();
+        let begins = line.starts_with(char::is_alphabetic) || line.starts_with("**") || is_heading;
         if after_blank && !in_code && at > from && (is_fence || begins) {
             end = at;
         }
@@ -81,7 +82,7 @@ mod tests {
         }
     }
 
-    const TEXT: &str = "# 计划\n\n先看一下目录里有什么,再移动。\n\n1. 一\n\n2. 二\n   more\n\n```sh\nls\n\n# no heading\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n**好** and the end。\n\n- x\n- y\n\nlast";
+    const TEXT: &str = "# 计划\n\n先看一下目录里有什么,再移动。\n\n1. 一\n\n2. 二\n   more\n\n```sh\nls\n\n# no heading\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n**好** and the end。\n\n- x\n- y\n\n## next\n\nlast";
 
     #[test]
     fn streaming_shows_what_the_whole_shows() {

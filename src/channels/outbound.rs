@@ -6,13 +6,13 @@
 //! database and they read what they missed.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::chat::{ChannelId, Route};
 
-/// Pauses between tries of one delivery; after the last the delivery has failed.
+/// Pauses between tries of one delivery; the last one is repeated.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -20,6 +20,9 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(120),
     Duration::from_secs(600),
 ];
+
+/// Tries of one delivery before it has failed, about a day's worth: an outage of the far side must not lose answers.
+const MAX_TRIES: u32 = 150;
 
 /// A delivery to make.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,12 +35,16 @@ pub struct Pending {
     pub body: String,
     /// The same for every try.
     pub idempotency_key: String,
+    /// The id that the channel gave the input which this answers.
+    pub answers: Option<String>,
     /// How often it was begun, this time included.
     pub attempts: u32,
 }
 
 /// Where deliveries are kept.
 pub trait Outbox: Send {
+    /// Returns the number of the oldest open delivery behind a number.
+    fn next(&mut self, after: i64) -> Result<Option<i64>, String>;
     /// Returns the oldest open delivery behind a number and marks it begun.
     fn begin(&mut self, after: i64) -> Result<Option<Pending>, String>;
     /// Marks a delivery as arrived, or as failed for good.
@@ -61,25 +68,34 @@ pub trait PushChannel: Send {
     fn push(&mut self, pending: &Pending) -> Result<(), PushError>;
 }
 
+/// Channels that push, by name.
+pub type PushChannels = HashMap<ChannelId, Box<dyn PushChannel>>;
+
 /// The sender's state; lives on its thread.
 pub struct Dispatcher<O> {
     outbox: O,
-    channels: HashMap<ChannelId, Box<dyn PushChannel>>,
+    channels: PushChannels,
+    /// When deliveries that did not arrive are tried again; in a new process at once.
+    due: HashMap<i64, Instant>,
 }
 
 impl<O: Outbox> Dispatcher<O> {
     /// Makes a sender for these channels.
-    pub fn new(outbox: O, channels: HashMap<ChannelId, Box<dyn PushChannel>>) -> Self {
-        Self { outbox, channels }
+    pub fn new(outbox: O, channels: PushChannels) -> Self {
+        Self {
+            outbox,
+            channels,
+            due: HashMap::new(),
+        }
     }
 
     /// Sends until the wake-up queue is closed. What an earlier process left goes first.
     pub fn run(mut self, wake: &Receiver<()>) {
         loop {
-            let next = self.sweep();
+            let next = self.sweep(Instant::now());
             let woken = match next {
                 None => wake.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(pause) => wake.recv_timeout(pause),
+                Some(due) => wake.recv_deadline(due),
             };
             if woken == Err(RecvTimeoutError::Disconnected) {
                 return;
@@ -87,26 +103,50 @@ impl<O: Outbox> Dispatcher<O> {
         }
     }
 
-    /// Tries every open delivery once; returns the pause before the next try, if any is left.
-    fn sweep(&mut self) -> Option<Duration> {
+    /// Tries every open delivery that is due once; returns when the next is due, if any is left.
+    fn sweep(&mut self, now: Instant) -> Option<Instant> {
         let mut after = 0;
-        let mut next: Option<Duration> = None;
+        let mut next: Option<Instant> = None;
         loop {
-            let pending = match self.outbox.begin(after) {
-                Ok(Some(pending)) => pending,
+            let due = match self.try_next(after, now) {
+                Ok(Some((id, due))) => {
+                    after = id;
+                    due
+                }
                 Ok(None) => return next,
                 Err(error) => {
                     log::error!("the outbox cannot be read: {error}");
-                    return Some(PAUSES[1]);
+                    return Some(now + PAUSES[1]);
                 }
             };
-            after = pending.id;
-            let pause = self.deliver(&pending);
-            next = match (next, pause) {
+            next = match (next, due) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
         }
+    }
+
+    /// Tries the oldest open delivery behind a number if it is due; returns its number, and when it is due again.
+    fn try_next(
+        &mut self,
+        after: i64,
+        now: Instant,
+    ) -> Result<Option<(i64, Option<Instant>)>, String> {
+        let Some(id) = self.outbox.next(after)? else {
+            return Ok(None);
+        };
+        if let Some(due) = self.due.get(&id).filter(|due| **due > now) {
+            return Ok(Some((id, Some(*due))));
+        }
+        let Some(pending) = self.outbox.begin(id - 1)? else {
+            return Ok(None);
+        };
+        let due = self.deliver(&pending).map(|pause| now + pause);
+        match due {
+            Some(due) => self.due.insert(pending.id, due),
+            None => self.due.remove(&pending.id),
+        };
+        Ok(Some((pending.id, due)))
     }
 
     /// Tries one delivery; returns the pause before its next try if it is still open.
@@ -118,9 +158,10 @@ impl<O: Outbox> Dispatcher<O> {
                 pending.route.channel
             ))),
         };
-        let retry = usize::try_from(pending.attempts.saturating_sub(1))
-            .ok()
-            .and_then(|n| PAUSES.get(n));
+        let tried = usize::try_from(pending.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        let last = PAUSES[PAUSES.len() - 1];
+        let pause = PAUSES.get(tried).copied().unwrap_or(last);
+        let retry = (pending.attempts < MAX_TRIES).then_some(pause);
         let result = match (sent, retry) {
             (Ok(()), _) => Ok(()),
             (Err(PushError::Temporary(why)), Some(pause)) => {
@@ -128,7 +169,7 @@ impl<O: Outbox> Dispatcher<O> {
                     "delivery {} did not arrive, trying again: {why}",
                     pending.id
                 );
-                return Some(*pause);
+                return Some(pause);
             }
             (Err(error), _) => Err(error.to_string()),
         };
@@ -166,6 +207,7 @@ mod tests {
                     },
                     body: format!("text {index}"),
                     idempotency_key: format!("key {index}"),
+                    answers: None,
                     attempts: 0,
                 };
                 (pending, "pending".to_owned())
@@ -184,6 +226,14 @@ mod tests {
     }
 
     impl Outbox for Rows {
+        fn next(&mut self, after: i64) -> Result<Option<i64>, String> {
+            let rows = self.0.lock().unwrap();
+            let open = rows
+                .iter()
+                .find(|(row, state)| row.id > after && (state == "pending" || state == "started"));
+            Ok(open.map(|(row, _)| row.id))
+        }
+
         fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
             let mut rows = self.0.lock().unwrap();
             let open = rows
@@ -234,7 +284,7 @@ mod tests {
     fn sends_in_order_and_marks() {
         let rows = Rows::with(&["push", "gone", "push"]);
         let (mut dispatcher, keys) = dispatcher(&rows, Vec::new());
-        assert_eq!(dispatcher.sweep(), None);
+        assert_eq!(dispatcher.sweep(Instant::now()), None);
         assert_eq!(*keys.lock().unwrap(), ["key 0", "key 2"]);
         assert_eq!(
             rows.states(),
@@ -245,13 +295,23 @@ mod tests {
     #[test]
     fn tries_again_with_the_same_key_and_gives_up_at_last() {
         let rows = Rows::with(&["push"]);
-        let script = vec![Err(PushError::Temporary("busy".into())); 6];
+        let tries = usize::try_from(MAX_TRIES).unwrap();
+        let script = vec![Err(PushError::Temporary("busy".into())); tries];
         let (mut dispatcher, keys) = dispatcher(&rows, script);
-        for pause in PAUSES {
-            assert_eq!(dispatcher.sweep(), Some(pause));
+        let mut now = Instant::now();
+        let mut pauses = Vec::new();
+        while let Some(due) = dispatcher.sweep(now) {
+            assert_eq!(dispatcher.sweep(now), Some(due), "nothing is tried early");
+            pauses.push(due - now);
+            now = due;
         }
-        assert_eq!(dispatcher.sweep(), None);
-        assert_eq!(*keys.lock().unwrap(), vec!["key 0"; 6]);
+        assert_eq!(pauses[..PAUSES.len()], PAUSES);
+        assert!(
+            pauses[PAUSES.len()..]
+                .iter()
+                .all(|pause| *pause == PAUSES[4])
+        );
+        assert_eq!(*keys.lock().unwrap(), vec!["key 0"; tries]);
         assert_eq!(rows.states(), ["busy"]);
     }
 

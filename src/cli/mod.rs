@@ -1,6 +1,7 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
 mod exit;
+mod feishu;
 mod gateway;
 mod send;
 mod setup;
@@ -43,6 +44,8 @@ enum Command {
     Gateway(gateway::GatewayArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
+    /// Let people in to a Feishu or Lark bot, or check its settings
+    Feishu(feishu::FeishuArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
+        Command::Feishu(args) => feishu::run(&cli.global, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

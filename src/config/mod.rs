@@ -41,7 +41,9 @@ use reader::Section;
 pub use agents::AgentConfig;
 pub use browser::BrowserConfig;
 pub use budget::BudgetConfig;
-pub use channels::{ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupPolicy};
+pub use channels::{
+    ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupConfig, GroupPolicy,
+};
 pub use client::ClientConfig;
 pub use gateway::{Auth, Cleanup, GatewayConfig};
 pub use load::{LoadOptions, Loaded, load, process_env};

@@ -612,7 +612,7 @@ fn known_keys() -> BTreeSet<String> {
     let text = demo(
         r#""zzzzzzzzzz": 0, "client": {"zzzzzzzzzz": 0}, "memory": {"zzzzzzzzzz": 0}, "sandbox": {"zzzzzzzzzz": 0},
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
-"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
+"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false, "groups": {"oc_1": {"zzzzzzzzzz": 0}}}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
 "browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
     );
@@ -620,7 +620,7 @@ fn known_keys() -> BTreeSet<String> {
     let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 19);
+    assert_eq!(warnings.len(), 20);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

@@ -1,6 +1,6 @@
 //! Puts the parts together from the configuration: plain code, readable top to bottom.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, bounded};
 use super::offer::offer;
 use crate::agent::{Candidate, Models};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannel};
-use crate::chat::{ChannelId, Price};
+use crate::channels::outbound::{Outbox, Pending, PushChannels};
+use crate::chat::Price;
 use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
 use crate::observability::{Health, Observers};
 use crate::providers::{
@@ -40,7 +40,7 @@ pub(super) struct Parts {
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
-    pub pushers: HashMap<ChannelId, Box<dyn PushChannel>>,
+    pub pushers: PushChannels,
 }
 
 /// Builds everything behind the door.
@@ -50,12 +50,12 @@ pub(super) fn parts(
     sink: Arc<dyn Sink>,
     health: Arc<Health>,
     observers: Observers,
+    pushers: PushChannels,
+    workspace: Arc<Workspace>,
 ) -> Result<Parts> {
     let config = &launch.config;
-    let workspace = open_workspace(launch)?;
     let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
     let (outbox_wake, woken) = bounded(1);
-    let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
         deps: Deps {
             db,
@@ -64,7 +64,7 @@ pub(super) fn parts(
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
-            workspace: Arc::new(workspace),
+            workspace,
             health,
             observers,
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
@@ -77,7 +77,8 @@ pub(super) fn parts(
     })
 }
 
-fn open_workspace(launch: &Launch) -> Result<Workspace> {
+/// Opens the workspace; files that hold secrets are out of its reach.
+pub(super) fn open_workspace(launch: &Launch) -> Result<Arc<Workspace>> {
     let config = &launch.config;
     let database = &config.gateway.session_db_path;
     let mut private = vec![
@@ -85,18 +86,20 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
         beside(database, "-wal"),
         beside(database, "-shm"),
         config.state_dir.join("gateway.token"),
+        config.state_dir.join("feishu-pairing.json"),
     ];
     private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
         private,
         umask: launch.umask,
     };
-    Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let opened = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    })
+    });
+    opened.map(Arc::new)
 }
 
 /// Returns the path with something added to its file name.
@@ -243,6 +246,10 @@ fn tools_text(specs: &[ToolSpec]) -> String {
 pub(super) struct OutboxRows(pub Arc<Db>);
 
 impl Outbox for OutboxRows {
+    fn next(&mut self, after: i64) -> Result<Option<i64>, String> {
+        self.0.read(|tx| tx.next_delivery(after)).map_err(text)
+    }
+
     fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
         let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
         Ok(row.map(|row| Pending {
@@ -250,6 +257,7 @@ impl Outbox for OutboxRows {
             route: row.delivery.route,
             body: row.delivery.body,
             idempotency_key: row.delivery.idempotency_key,
+            answers: row.answers,
             attempts: row.attempts,
         }))
     }

@@ -15,8 +15,10 @@ use signal_hook::iterator::Signals;
 
 use super::build::{self, Launch, OutboxRows};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
+use super::feishu::{self, Outlets};
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
+use crate::channels::feishu::Feishu;
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config};
 use crate::observability::{Event, Health, Observer, Observers};
@@ -53,9 +55,24 @@ pub fn run(launch: &Launch) -> Result<()> {
         std::process::exit(70);
     });
     let (queue, inbox) = session_queue();
+    let workspace = build::open_workspace(launch)?;
+    let accounts = feishu::accounts(config, &db, &health, &workspace);
+    let (mut bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
+    let sink = Arc::new(Outlets {
+        door: door.sink(),
+        feishu: bots.sink(),
+    });
     let observers = turn_observers();
-    let parts = build::parts(launch, db.clone(), Arc::new(door.sink()), health, observers)?;
+    let parts = build::parts(
+        launch,
+        db.clone(),
+        sink,
+        health,
+        observers,
+        pushers,
+        workspace,
+    )?;
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
         let dispatcher = Dispatcher::new(OutboxRows(db.clone()), parts.pushers);
         let wake = parts.outbox_wake;
@@ -69,9 +86,11 @@ pub fn run(launch: &Launch) -> Result<()> {
     log::info!("listening on {address}");
 
     wait_for_end(signals);
+    bots.stop_intake();
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
+    late.extend(bots.stop(flushed));
     for thread in std::iter::once(outbound).chain(check) {
         late.extend(thread.join_within(FLUSH).err());
     }

@@ -6,7 +6,7 @@ use super::active::{Waiting, Work};
 use super::actor::Actor;
 use super::apply::{Apply, Effect};
 use super::replies::{error_reply, reply_body};
-use super::worker::end_messages;
+use super::worker::{end_messages, store_delivery};
 use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
 use crate::storage::{DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnState, Tx};
@@ -140,11 +140,11 @@ impl Actor {
 
     /// Ends a stopped turn that has not obeyed: its thread may come back later and will find it ended.
     pub(super) fn give_up_stopped(&mut self, key: DialogKey) {
-        let Some(running) = self
-            .active
-            .get_mut(&key)
-            .and_then(|active| active.running.take())
-        else {
+        let Some(active) = self.active.get_mut(&key) else {
+            return;
+        };
+        let session = active.session.clone();
+        let Some(running) = active.running.take() else {
             return;
         };
         log::warn!("a stopped turn did not end in time; going on without it");
@@ -159,8 +159,11 @@ impl Actor {
             }
             end_messages(tx, key, turn, running.input, wording::STOPPED, now)?;
             tx.interrupt_calls(turn)?;
+            let ends = (turn, running.input);
+            store_delivery(&self.deps, tx, &session, ends, wording::STOPPED, now)?;
             tx.close_input(running.input, Outcome::Stopped, &reply)
         });
+        let _ = self.deps.outbox_wake.try_send(());
         if let Err(error) = stored {
             log::error!("a stopped turn could not be stored: {error}");
         }

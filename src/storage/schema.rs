@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("schema.sql"),
+    include_str!("schema_feishu.sql"),
+];
 
 /// The version this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

@@ -7,6 +7,7 @@ mod architecture;
 mod contract;
 mod crash;
 mod door;
+mod feishu;
 mod images;
 mod messages;
 mod sandbox;

@@ -5,12 +5,12 @@
 //! clients do not read a refusal in that version.
 
 use std::io::Cursor;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
-use crate::observability::{Health, Part};
+use crate::observability::{ChannelHealth, Health, Part};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -110,6 +110,14 @@ fn health_json(health: &Health, storage_broken: bool) -> Value {
         .map(|part| (part.as_str().to_owned(), part_json(health, part)))
         .collect();
     page.insert("parts".into(), parts.into());
+    let channels = health.channels.get().map(Vec::as_slice).unwrap_or_default();
+    if !channels.is_empty() {
+        let states: Map<String, Value> = channels
+            .iter()
+            .map(|channel| (channel.name().to_owned(), channel_json(channel)))
+            .collect();
+        page.insert("channels".into(), states.into());
+    }
     page.insert(
         "counters".into(),
         json!({
@@ -126,12 +134,28 @@ fn part_json(health: &Health, part: Part) -> Value {
     let Some(since) = health.degraded_since(part) else {
         return json!({"status": "ok"});
     };
-    // Unix seconds of our own clock always fit.
-    let since = i64::try_from(since)
+    json!({"status": "degraded", "since": time_text(since)})
+}
+
+/// Unix seconds of our own clock always fit.
+fn time_text(secs: u64) -> String {
+    i64::try_from(secs)
         .ok()
         .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
-        .unwrap_or_default();
-    json!({"status": "degraded", "since": since.to_string()})
+        .unwrap_or_default()
+        .to_string()
+}
+
+fn channel_json(channel: &ChannelHealth) -> Value {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    json!({
+        "state": channel.state().as_str(),
+        "last_frame": channel.heard_at().map(time_text),
+        "messages": count(&channel.events),
+        "repeats": count(&channel.repeats),
+        "strangers": count(&channel.strangers),
+        "reconnects": count(&channel.reconnects),
+    })
 }
 
 #[cfg(test)]

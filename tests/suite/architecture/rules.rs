@@ -115,7 +115,7 @@ const LOWEST: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that only some places may name.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("image", &["media"]),
     ("rusqlite", &["storage"]),
     (
@@ -133,7 +133,12 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("fantoccini", &["bridge", "mcp", "tools/browser"]),
     ("mio", &["gateway/door", "cli", "client"]),
     ("httparse", &["gateway/door", "cli", "client"]),
-    ("tungstenite", &["gateway/door", "cli", "client"]),
+    (
+        "tungstenite",
+        &["gateway/door", "channels/feishu", "cli", "client"],
+    ),
+    ("prost", &["channels/feishu"]),
+    ("rustls", &["channels/feishu"]),
     ("tiny_http", &["gateway/door", "cli", "client"]),
 ];
 

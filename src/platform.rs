@@ -1,8 +1,11 @@
 //! The few calls into the C library that have no safe wrapper. The only file with `unsafe`.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use rustix::thread::UnshareFlags;
 
 /// Memory is given back at most this often: trimming costs a few milliseconds of faults afterwards.
 const TRIM_PAUSE: Duration = Duration::from_secs(1);
@@ -16,6 +19,42 @@ pub fn tune_allocator() {
     // SAFETY: mallopt only sets a parameter of the allocator; no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Moves the calling thread into new namespaces.
+pub fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!namespaces.contains(UnshareFlags::FILES));
+    #[allow(unsafe_code)]
+    // SAFETY: what makes the call unsafe is a file descriptor table of its own (`FILES`), which nobody here asks for.
+    let result = unsafe { rustix::thread::unshare_unsafe(namespaces) };
+    Ok(result?)
+}
+
+/// Closes every file descriptor beyond the three standard ones: what whoever started this process left open.
+///
+/// For the first lines of `main`, before the process has opened anything itself.
+pub fn close_inherited() {
+    const FIRST: libc::c_long = 3;
+    #[allow(unsafe_code)]
+    // SAFETY: nothing in this process owns a descriptor from 3 on yet.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, 0) };
+    if result == 0 {
+        return;
+    }
+    // Before Linux 5.9 there was no such call.
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let open: Vec<i32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| libc::c_long::from(*fd) >= FIRST)
+        .collect();
+    for fd in open {
+        #[allow(unsafe_code)]
+        // SAFETY: as above; the descriptor of the listing itself is closed already, which is an error and no harm.
+        unsafe {
+            libc::close(fd);
+        }
     }
 }
 

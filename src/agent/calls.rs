@@ -7,11 +7,13 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::turn::Setup;
+use super::guard::print_of;
+use super::policy::Verdict;
+use super::turn::{Question, Setup};
 use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
 use crate::observability::Event;
 use crate::threads::run_parallel;
-use crate::tools::{Effects, Tool, ToolCtx, ToolError};
+use crate::tools::{Action, Effects, Tool, ToolCtx, ToolError, fit};
 
 /// Read-only calls of one message that run at once.
 const WIDTH: usize = 4;
@@ -19,13 +21,13 @@ const WIDTH: usize = 4;
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Images of one call that a model gets.
 const MAX_IMAGES: usize = 4;
-/// Longest result a model gets, in characters; longer ones lose their middle.
-const MAX_RESULT_CHARS: usize = 16_000;
 
 /// A call with its tool and checked arguments, or the reason why it will not run.
 pub(super) struct Planned {
     pub(super) call: ToolCall,
     ready: Result<(Arc<dyn Tool>, Value, Effects), String>,
+    /// What a person must allow first, and why.
+    ask: Option<(Action, String)>,
 }
 
 impl Planned {
@@ -35,7 +37,22 @@ impl Planned {
     }
 
     fn reads_only(&self) -> bool {
-        matches!(self.ready, Ok((_, _, Effects::ReadOnly)) | Err(_))
+        self.ask.is_none() && matches!(self.ready, Ok((_, _, Effects::ReadOnly)) | Err(_))
+    }
+
+    /// Returns what a person must be asked before it runs.
+    pub(super) fn question(&self) -> Option<Question<'_>> {
+        let (action, reason) = self.ask.as_ref()?;
+        Some(Question {
+            call: &self.call,
+            action,
+            reason,
+        })
+    }
+
+    /// Makes an error of it.
+    pub(super) fn refuse(&mut self, why: String) {
+        self.ready = Err(why);
     }
 }
 
@@ -43,9 +60,23 @@ impl Planned {
 pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
     calls
         .into_iter()
-        .map(|call| Planned {
-            ready: prepare(setup, &call),
-            call,
+        .map(|call| {
+            let mut ready = prepare(setup, &call);
+            let ask = match &ready {
+                Ok((tool, arguments, _)) => {
+                    let action = tool.action(arguments);
+                    match setup.policy.judge(&call.name, &action) {
+                        Verdict::Allow => None,
+                        Verdict::Ask(reason) => Some((action, reason)),
+                        Verdict::Deny(why) => {
+                            ready = Err(why);
+                            None
+                        }
+                    }
+                }
+                Err(_) => None,
+            };
+            Planned { call, ready, ask }
         })
         .collect()
 }
@@ -87,7 +118,7 @@ pub(super) fn run_batch(
 }
 
 fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallRecord, ToolResult) {
-    let Planned { call, ready } = planned;
+    let Planned { call, ready, .. } = planned;
     let started_at = SystemTime::now();
     let began = Instant::now();
     setup.watch.tool_started(&call);
@@ -103,6 +134,7 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
         session: setup.session,
         cancel: setup.cancel,
         output: &|text| setup.watch.tool_output(&call.id, text),
+        boundary: setup.boundary,
         images: takes_images.then_some(&show),
     };
     let result = if setup.cancel.is_cancelled() {
@@ -120,10 +152,11 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
     let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
     let is_error = result.is_err();
     let content = result.unwrap_or_else(|error| error.to_string());
+    let print = print_of(&call, &content);
     let content = if content.trim().is_empty() {
         "(no output)".to_owned()
     } else {
-        shorten(content)
+        fit(setup.workspace, &call.name, content)
     };
     let record = CallRecord {
         call_id: call.id.clone(),
@@ -132,6 +165,7 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
         started_at,
         took: began.elapsed(),
         result_bytes: content.len(),
+        print,
     };
     setup.watch.tool_finished(&record, &content);
     setup.observers.tell(Event::ToolRan {
@@ -163,42 +197,4 @@ fn run_tool(
             "Internal error in this tool; the log has the details. Try another way.",
         ))
     })
-}
-
-/// Cuts the middle out of a long result.
-fn shorten(content: String) -> String {
-    // Fewer bytes than characters allowed is the usual case and needs no counting.
-    if content.len() <= MAX_RESULT_CHARS {
-        return content;
-    }
-    let n_chars = content.chars().count();
-    if n_chars <= MAX_RESULT_CHARS {
-        return content;
-    }
-    let half = MAX_RESULT_CHARS / 2;
-    let byte_at = |n: usize| {
-        content
-            .char_indices()
-            .nth(n)
-            .map_or(content.len(), |(at, _)| at)
-    };
-    let left_out = n_chars - 2 * half;
-    format!(
-        "{}\n[… {left_out} characters left out …]\n{}",
-        &content[..byte_at(half)],
-        &content[byte_at(n_chars - half)..]
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_results_lose_their_middle() {
-        assert_eq!(shorten("短".repeat(16_000)), "短".repeat(16_000));
-        let cut = shorten(format!("头{}尾", "中".repeat(20_000)));
-        assert!(cut.starts_with("头中") && cut.ends_with("中尾"));
-        assert!(cut.contains("[… 4002 characters left out …]"));
-    }
 }

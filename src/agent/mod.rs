@@ -4,15 +4,21 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+mod guard;
 mod images;
 mod legalise;
 mod models;
+mod policy;
 mod prompt;
+mod tokens;
 mod turn;
 
+pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};
+pub use policy::{ApprovalPolicy, BadRule, Decision, Rule, Verdict};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
-    Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
+    Journal, JournalError, NOBODY_TO_ASK, Permit, Question, Setup, Step, TurnEnd, TurnResult,
+    Watch, run_turn, unanswered_calls,
 };

@@ -7,16 +7,18 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::calls;
+use super::guard::{Cap, Guard, SoFar, TurnLimits};
 use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
 use super::models::Models;
+use super::policy::ApprovalPolicy;
 use crate::chat::{
     CallRecord, Image, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
 use crate::observability::{Event, Observers};
 use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
-use crate::tools::{Registry, Workspace};
+use crate::tools::{Action, Registry, Workspace};
 
 /// What is stored in one commit.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -36,6 +38,26 @@ pub struct Step {
 #[error("the step could not be stored")]
 pub struct JournalError;
 
+/// A call that a person must allow first.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The call as the model wrote it.
+    pub call: &'a ToolCall,
+    /// What it would do.
+    pub action: &'a Action,
+    /// Why a person is asked.
+    pub reason: &'a str,
+}
+
+/// What came of a question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Permit {
+    /// The call may run, once.
+    Given,
+    /// It may not; a sentence for the model.
+    Refused(String),
+}
+
 /// What a turn needs from whoever keeps its dialog.
 pub trait Journal {
     /// Stores a step; when this returns, it survives a crash.
@@ -44,6 +66,18 @@ pub trait Journal {
     /// Says whether another model call may be paid for; else a sentence for the person.
     fn may_ask(&mut self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Returns what an earlier process used of this turn.
+    fn so_far(&mut self) -> Result<SoFar, JournalError> {
+        Ok(SoFar::default())
+    }
+
+    /// Asks a person whether a call may run, and waits for the answer, the end of its time, or the turn's cancelling. The
+    /// step with the call is committed before.
+    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
+        let _ = question;
+        Ok(Permit::Refused(NOBODY_TO_ASK.to_owned()))
     }
 
     /// Puts [`Image::refused_note`] in the place of every stored image of the dialog.
@@ -87,8 +121,12 @@ pub struct Setup<'a> {
     pub tools: &'a Registry,
     /// Where file tools and the shell work.
     pub workspace: &'a Workspace,
-    /// How many rounds of tools are allowed.
-    pub max_rounds: u32,
+    /// A random word, new for each turn; see [`crate::tools::ToolCtx::boundary`].
+    pub boundary: &'a str,
+    /// How much it may use.
+    pub limits: TurnLimits,
+    /// Which calls run, and which a person must allow.
+    pub policy: &'a ApprovalPolicy,
     /// Stops the turn.
     pub cancel: &'a CancelToken,
     /// Sees what happens.
@@ -145,8 +183,13 @@ pub fn run_turn(
     first: Step,
     journal: &mut dyn Journal,
 ) -> TurnResult {
+    let (so_far, unread) = match journal.so_far() {
+        Ok(so_far) => (so_far, false),
+        Err(JournalError) => (SoFar::default(), true),
+    };
     let mut state = Loop {
         setup,
+        guard: Guard::new(setup.limits, so_far),
         ids: CallIds::of(&history),
         step: first,
         usage: Usage::default(),
@@ -154,7 +197,11 @@ pub fn run_turn(
         asked: 0,
         journal,
     };
-    let end = state.run(&mut history);
+    let end = if unread {
+        Err(TurnEnd::NotStored)
+    } else {
+        state.run(&mut history)
+    };
     TurnResult {
         end: end.unwrap_or_else(|early| early),
         rest: state.step,
@@ -165,6 +212,7 @@ pub fn run_turn(
 
 struct Loop<'a, 'j> {
     setup: &'a Setup<'a>,
+    guard: Guard,
     ids: CallIds,
     /// Collected since the last commit.
     step: Step,
@@ -179,15 +227,14 @@ struct Loop<'a, 'j> {
 impl Loop<'_, '_> {
     fn run(&mut self, history: &mut Vec<Message>) -> Result<TurnEnd, TurnEnd> {
         self.finish_stored_calls(history)?;
-        let mut rounds = 0;
         loop {
-            let last = rounds >= self.setup.max_rounds;
-            let mut reply = self.ask(history, last)?;
+            let cap = self.guard.cap();
+            let mut reply = self.ask(history, cap)?;
             mend_calls(&mut reply.message, &mut self.ids);
-            if last || reply.message.tool_calls().next().is_none() {
-                return Ok(self.answer(reply, last.then_some(rounds)));
+            if cap.is_some() || reply.message.tool_calls().next().is_none() {
+                return Ok(self.answer(reply, cap));
             }
-            rounds += 1;
+            self.guard.round();
             self.bound = Some(self.asked);
             history.push(reply.message.clone());
             self.step.messages.push(reply.message);
@@ -205,10 +252,10 @@ impl Loop<'_, '_> {
 
     /// Asks the model; a history that is too long is made shorter once, and one with an image that is refused loses its
     /// images.
-    fn ask(&mut self, history: &mut Vec<Message>, last: bool) -> Result<Reply, TurnEnd> {
+    fn ask(&mut self, history: &mut Vec<Message>, cap: Option<Cap>) -> Result<Reply, TurnEnd> {
         let mut may_shorten = true;
         loop {
-            let failed = match self.ask_in_turn(history, last) {
+            let failed = match self.ask_in_turn(history, cap) {
                 Err(failed @ TurnEnd::Failed { .. }) => failed,
                 other => return other,
             };
@@ -252,13 +299,13 @@ impl Loop<'_, '_> {
     }
 
     /// Asks one candidate after the other until one answers. Once text was shown nobody else is asked.
-    fn ask_in_turn(&mut self, history: &[Message], last: bool) -> Result<Reply, TurnEnd> {
+    fn ask_in_turn(&mut self, history: &[Message], cap: Option<Cap>) -> Result<Reply, TurnEnd> {
         let setup = self.setup;
         let mut messages = legalise(history).request;
-        if last {
+        if let Some(cap) = cap {
             messages
                 .to_mut()
-                .push(Message::text(Role::User, OUT_OF_ROUNDS));
+                .push(Message::text(Role::User, cap.for_model()));
         }
         let order = setup.models.order(self.bound, Instant::now());
         let mut failed = None;
@@ -275,7 +322,7 @@ impl Loop<'_, '_> {
             let mut shown = String::new();
             let candidate = setup.models.get(index);
             let placed = place(&messages, &candidate.model, candidate.provider.dialect());
-            match self.call(index, &placed, last, &mut shown) {
+            match self.call(index, &placed, cap.is_none(), &mut shown) {
                 Ok(reply) => {
                     setup.models.works(index);
                     return Ok(reply);
@@ -318,7 +365,7 @@ impl Loop<'_, '_> {
         &mut self,
         index: usize,
         messages: &[Message],
-        last: bool,
+        with_tools: bool,
         shown: &mut String,
     ) -> Result<Reply, ProviderError> {
         let setup = self.setup;
@@ -326,7 +373,7 @@ impl Loop<'_, '_> {
         let request = Request {
             model: &candidate.model,
             system: setup.system,
-            tools: if last { &[] } else { setup.specs },
+            tools: if with_tools { setup.specs } else { &[] },
             messages,
         };
         let at = SystemTime::now();
@@ -344,6 +391,12 @@ impl Loop<'_, '_> {
             setup.cancel,
         );
         self.record(index, &result, at, began.elapsed());
+        if let Ok(reply) = &result {
+            let (usage, attempts) = (reply.usage, reply.attempts);
+            setup
+                .models
+                .learn(setup.session, index, &request, usage, attempts);
+        }
         result
     }
 
@@ -371,6 +424,8 @@ impl Loop<'_, '_> {
             Err(error) => (error.class().0, Usage::default(), None, 1),
         };
         self.usage.add(usage);
+        self.guard
+            .spend(usage.input.unwrap_or(0) + usage.output.unwrap_or(0));
         setup.observers.tell(Event::ModelCalled {
             turn: setup.turn,
             provider: candidate.provider.name(),
@@ -400,7 +455,8 @@ impl Loop<'_, '_> {
     fn run_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
         let setup = self.setup;
         let planned = calls::plan(setup, unanswered_calls(history));
-        for batch in calls::batches(planned) {
+        for mut batch in calls::batches(planned) {
+            self.seek_permits(&mut batch)?;
             self.step.started = batch
                 .iter()
                 .filter(|call| call.needs_mark())
@@ -408,7 +464,13 @@ impl Loop<'_, '_> {
                 .collect();
             self.commit()?;
             let takes_images = setup.models.get(self.asked).model.images;
-            let done = calls::run_batch(setup, batch, takes_images);
+            let mut done = calls::run_batch(setup, batch, takes_images);
+            for (record, result) in &mut done {
+                if let Some(remark) = self.guard.note(record.print) {
+                    result.content.push('\n');
+                    result.content.push_str(&remark);
+                }
+            }
             let results = Message::results(done.iter().map(|(_, result)| result.clone()));
             self.step.ended = done.into_iter().map(|(record, _)| record).collect();
             self.step.messages.push(results.clone());
@@ -421,6 +483,24 @@ impl Loop<'_, '_> {
         Ok(())
     }
 
+    /// Asks for the calls of a batch that need a person's yes; those that do not get it become errors for the model.
+    fn seek_permits(&mut self, batch: &mut [calls::Planned]) -> Result<(), TurnEnd> {
+        for planned in batch {
+            let Some(question) = planned.question() else {
+                continue;
+            };
+            self.commit()?;
+            let permit = self
+                .journal
+                .ask(&question)
+                .map_err(|JournalError| TurnEnd::NotStored)?;
+            if let Permit::Refused(why) = permit {
+                planned.refuse(why);
+            }
+        }
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), TurnEnd> {
         self.journal
             .commit(std::mem::take(&mut self.step))
@@ -428,20 +508,20 @@ impl Loop<'_, '_> {
     }
 
     /// Turns the model's last message into the answer.
-    fn answer(&mut self, reply: Reply, out_of_rounds: Option<u32>) -> TurnEnd {
+    fn answer(&mut self, reply: Reply, cap: Option<Cap>) -> TurnEnd {
         let Reply {
             mut message, stop, ..
         } = reply;
         message
             .parts
             .retain(|part| !matches!(part, Part::ToolCall(_)));
-        if out_of_rounds.is_some() {
+        if cap.is_some() {
             // The native form may still hold the calls that were dropped.
             message.native = None;
         }
         let silent = message.visible_text().trim().is_empty();
-        let remark = match (out_of_rounds, stop) {
-            (Some(rounds), _) => Some(format!("Stopped after {rounds} tool rounds.")),
+        let remark = match (cap, stop) {
+            (Some(cap), _) => Some(cap.for_person()),
             (None, StopReason::Truncated) => Some(CUT_OFF.to_owned()),
             (None, StopReason::Length) => Some(TOO_LONG.to_owned()),
             (None, StopReason::Refused) if silent => Some(REFUSED.to_owned()),
@@ -478,14 +558,16 @@ pub fn unanswered_calls(history: &[Message]) -> Vec<ToolCall> {
         .collect()
 }
 
+/// For the model, where a yes is needed and nobody could give it.
+pub const NOBODY_TO_ASK: &str = "Not allowed: this needs a person's yes, and nobody who could give it is connected. Tell \
+                             the person: they can connect `picobot chat`, or put a rule for it into `approvals.rules` of the \
+                             configuration.";
 const CUT_OFF: &str = "[cut off]";
 const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
 const REFUSED: &str = "The model declined to answer this.";
 const IMAGES_REFUSED: &str = "The model service refused an image. The images of this dialog were taken out, so that it \
                               can go on.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
-const OUT_OF_ROUNDS: &str = "The limit of tool rounds for this request is reached. Answer now without tools: say what \
-                             is done, what is not, and what you found.";
 
 #[cfg(test)]
 #[path = "turn_tests.rs"]

@@ -105,6 +105,7 @@ struct Keeper {
     shortened: usize,
     over_budget: bool,
     refused_images: usize,
+    so_far: SoFar,
 }
 
 impl Journal for Keeper {
@@ -118,6 +119,10 @@ impl Journal for Keeper {
             return Err("the budget of today is used up".to_owned());
         }
         Ok(())
+    }
+
+    fn so_far(&mut self) -> Result<SoFar, JournalError> {
+        Ok(self.so_far.clone())
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {
@@ -158,7 +163,13 @@ fn run_with(
             specs: &[],
             tools: &Registry::default(),
             workspace: &workspace,
-            max_rounds: 9,
+            boundary: "b0",
+            limits: TurnLimits {
+                rounds: 9,
+                time: Duration::from_secs(900),
+                tokens: 1_000_000,
+            },
+            policy: &ApprovalPolicy::default(),
             cancel: &CancelToken::new(),
             watch: &notices,
             observers: &Observers::default(),
@@ -335,4 +346,79 @@ fn rests_end_and_order_the_rest() {
     assert_eq!(models.order(None, now + Duration::from_secs(6)), [0, 2, 1]);
     assert_eq!(models.order(Some(1), now), [1]);
     assert!(!models.rest(2, &ProviderError::Cancelled, now));
+}
+
+#[test]
+fn answers_teach_how_a_model_counts() {
+    /// Counts 4,000 prompt tokens, whatever is sent.
+    struct Counting;
+    impl Provider for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+        fn dialect(&self) -> Dialect {
+            Dialect::OpenAi
+        }
+        fn stream(
+            &self,
+            _request: &Request<'_>,
+            _on_delta: &mut dyn FnMut(Delta<'_>),
+            _cancel: &CancelToken,
+        ) -> Result<Reply, ProviderError> {
+            Ok(Reply {
+                message: say("ok")?,
+                stop: StopReason::Complete,
+                usage: Usage {
+                    input: Some(4_000),
+                    ..Usage::default()
+                },
+                first_token: None,
+                attempts: 1,
+            })
+        }
+    }
+    let models = Models::new(
+        Candidate {
+            provider: Arc::new(Counting),
+            ..candidate("counting", "m", vec![])
+        },
+        [],
+    );
+    let newest = Message::text(Role::User, "long ".repeat(2_000));
+    let history = [
+        Message::text(Role::User, "old"),
+        Message::text(Role::Assistant, "old answer"),
+        newest.clone(),
+    ];
+    let session = "cli_chat:local:1".parse().unwrap();
+    let predict = || models.estimate_prompt(&session, "", &[], &history);
+    assert_ne!(predict(), 4_000);
+    run_with(&models, &mut Keeper::default(), newest, Step::default());
+    assert_eq!(predict(), 4_000);
+}
+
+/// A call that nobody knows: the same error each time.
+fn calls(n: usize) -> impl Iterator<Item = Result<Message, ProviderError>> {
+    (0..n).map(|_| call())
+}
+
+#[test]
+fn going_in_circles_is_told_then_ended() {
+    let script = calls(6).chain([say("I give up")]).collect();
+    let models = Models::new(candidate("first", "a", script), []);
+    let (result, _) = run(&models, &mut Keeper::default());
+    assert_eq!(
+        text(&result),
+        "I give up\n\nStopped: the same tool calls gave the same results 6 times."
+    );
+}
+
+#[test]
+fn what_an_earlier_process_saw_counts() {
+    let models = Models::new(candidate("first", "a", calls(1).collect()), []);
+    let mut keeper = Keeper::default();
+    // Ends at once: the script has nothing more, and the tokens are used up.
+    keeper.so_far.tokens = 1_000_000;
+    let (result, _) = run(&models, &mut keeper);
+    assert_eq!(text(&result).trim(), "Stopped after 1000000 tokens.");
 }

@@ -71,6 +71,15 @@ pub enum Body {
         /// The result as the model sees it, cut to a few thousand characters.
         content: String,
     },
+    /// A tool call waits for a person's yes.
+    ApprovalRequest(Arc<ApprovalRequest>),
+    /// A question is settled.
+    ApprovalResolved {
+        /// The question's id.
+        id: String,
+        /// How.
+        outcome: ApprovalOutcome,
+    },
     /// A turn has ended; comes before the answer or error.
     TurnFinished {
         /// The turn's number.
@@ -122,6 +131,32 @@ pub enum Body {
         /// Whether older ones exist.
         has_more: bool,
     },
+    /// A dialog changed without the client asking.
+    Updated {
+        /// The dialog as it is now.
+        dialog: DialogInfo,
+        /// Whether it works.
+        state: DialogState,
+    },
+    /// An input was taken back before its turn began.
+    TakenBack {
+        /// Its text.
+        content: String,
+        /// The id it was sent with.
+        input: Option<String>,
+    },
+    /// A piece of a dialog as text.
+    Exported {
+        /// The piece.
+        content: String,
+        /// Where the next begins, if there is more.
+        next: Option<i64>,
+    },
+    /// Messages in which a text was found, newest first.
+    Found {
+        /// The messages.
+        items: Vec<FoundItem>,
+    },
     /// A dialog has a new title.
     Renamed {
         /// The title.
@@ -137,6 +172,11 @@ pub enum Body {
     Commands {
         /// One entry a command.
         commands: Vec<(&'static str, &'static str, &'static str)>,
+    },
+    /// Deliveries of the outbox: what there is, or what was changed.
+    Deliveries {
+        /// The deliveries.
+        deliveries: Vec<DeliveryItem>,
     },
     /// Everything the client sent before its ping is committed.
     Pong,
@@ -220,6 +260,73 @@ impl ErrorCode {
     }
 }
 
+/// One delivery of the outbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeliveryItem {
+    /// Its number.
+    pub id: i64,
+    /// Where it goes, `channel:chat`.
+    pub to: String,
+    /// Its state's word.
+    pub state: String,
+    /// How often sending was begun.
+    pub attempts: u32,
+    /// Why it did not arrive.
+    pub error: Option<String>,
+    /// The text.
+    pub content: String,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// When it got its last state; `None` while it waits.
+    pub finished_at: Option<SystemTime>,
+}
+
+/// A question about one tool call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApprovalRequest {
+    /// Named in the answer.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its exact arguments as JSON text.
+    pub arguments: String,
+    /// What would happen, on one line.
+    pub summary: String,
+    /// Why a person is asked.
+    pub reason: String,
+    /// Whether what it changes stays in the workspace.
+    pub in_workspace: bool,
+    /// Whether "always" can be answered.
+    pub can_always: bool,
+    /// When silence becomes a no.
+    pub expires_at: SystemTime,
+}
+
+/// How a question was settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApprovalOutcome {
+    /// Allowed once.
+    Allowed,
+    /// Allowed, and remembered.
+    Always,
+    /// Denied.
+    Denied,
+    /// Nobody answered in time, or the turn ended.
+    Expired,
+}
+
+impl ApprovalOutcome {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allow",
+            Self::Always => "always",
+            Self::Denied => "deny",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// One dialog in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DialogInfo {
@@ -233,6 +340,43 @@ pub struct DialogInfo {
     pub updated_at: SystemTime,
     /// How many messages it holds.
     pub n_messages: u64,
+}
+
+/// Whether a dialog works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DialogState {
+    /// Nothing runs or waits.
+    Idle,
+    /// A turn runs.
+    Running,
+    /// Inputs wait for a free slot.
+    Queued,
+}
+
+impl DialogState {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Queued => "queued",
+        }
+    }
+}
+
+/// A message in which a text was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundItem {
+    /// Its dialog.
+    pub session: SessionId,
+    /// The dialog's title.
+    pub title: String,
+    /// Who said it.
+    pub role: Role,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// The text around the first place, on one line.
+    pub snippet: String,
 }
 
 /// One message of a loaded dialog.

@@ -19,7 +19,7 @@ pub struct Wants {
     pub deltas: bool,
     /// `tool_started`, `tool_output`, `tool_finished`.
     pub tools: bool,
-    /// `approval_request`.
+    /// `approval_request`, and it may answer; set only for clients that showed the token.
     pub approvals: bool,
     /// `session_updated`.
     pub sessions: bool,
@@ -82,10 +82,37 @@ pub enum InboundBody {
         /// Its title, if given.
         title: Option<String>,
     },
+    /// A client has chosen other additive messages: those of its `wants`.
+    Wants,
     /// Lists the dialogs of the client's chat.
     List {
         /// Whether archived ones are wanted too.
         archived: bool,
+        /// Whether those of every chat are wanted.
+        all: bool,
+    },
+    /// Takes an input back that waits for its turn.
+    TakeBack {
+        /// The id it was sent with, else the newest that waits in the client's dialog.
+        input: Option<String>,
+    },
+    /// Asks for a piece of a dialog as text.
+    Export {
+        /// The dialog.
+        session: SessionId,
+        /// Where the last piece ended.
+        after: i64,
+        /// The form.
+        form: TextForm,
+    },
+    /// Looks for a text in messages.
+    Search {
+        /// The text.
+        query: String,
+        /// Most results.
+        limit: usize,
+        /// Whether every chat is looked through, not only the client's.
+        all: bool,
     },
     /// Switches the client to a dialog and shows its newest messages.
     Load {
@@ -111,8 +138,37 @@ pub enum InboundBody {
     },
     /// Asks for the list of slash commands.
     Commands,
+    /// Shows or changes the outbox.
+    Outbox {
+        /// What to do.
+        op: OutboxOp,
+        /// The deliveries meant; `None`: all that `op` can change.
+        ids: Option<Vec<i64>>,
+        /// Whether a list has those too that were sent or dropped.
+        all: bool,
+    },
     /// Answered when everything sent before it is committed.
     Ping,
+}
+
+/// The form of a dialog as text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextForm {
+    /// Markdown for people, tool calls folded.
+    Markdown,
+    /// A JSON object a line for each message.
+    Json,
+}
+
+/// What is done with deliveries of the outbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutboxOp {
+    /// Shows them.
+    List,
+    /// Queues dead letters again.
+    Retry,
+    /// Gives up what was not sent.
+    Drop,
 }
 
 /// A message in the lane that overtakes.
@@ -136,4 +192,23 @@ pub enum Op {
         /// The command.
         command: Command,
     },
+    /// A person's answer to a [`Body::ApprovalRequest`](super::Body::ApprovalRequest). The channel has checked that they
+    /// may give it.
+    Approve {
+        /// The question's id.
+        id: String,
+        /// The answer.
+        answer: ApprovalAnswer,
+    },
+}
+
+/// What a person answers when asked about a tool call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApprovalAnswer {
+    /// This once.
+    Allow,
+    /// This once, and the same again without asking.
+    Always,
+    /// No.
+    Deny,
 }

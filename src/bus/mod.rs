@@ -6,8 +6,13 @@
 mod events;
 mod inbound;
 
-pub use events::{Body, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound};
-pub use inbound::{Caller, ClientId, Control, Inbound, InboundBody, Op, Wants};
+pub use events::{
+    ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, DialogState, ErrorCode,
+    FoundItem, HistoryItem, ItemState, Outbound,
+};
+pub use inbound::{
+    ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, TextForm, Wants,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 

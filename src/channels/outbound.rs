@@ -1,18 +1,19 @@
 //! The `outbound` thread: sends what stands in the outbox to channels that push, oldest first.
 //!
-//! Reads and marks rows through [`Outbox`], hands texts to a [`PushChannel`], and waits for a wake-up or for the next
-//! retry. A row is marked begun before it is sent and goes out with its idempotency key, so that a repeat after a crash
-//! can be told by the far side. Clients of the gateway's own port are not served here: their answers are in the
+//! Reads and marks rows through [`Outbox`], hands texts to a [`PushChannel`], and waits for a wake-up or for the time of
+//! the next try. A row is marked begun before it is sent and goes out with its idempotency key, so that a repeat after a
+//! crash can be told by the far side. What may still arrive is tried again until it is too old; how old that is, and who
+//! is told, is the outbox's business. Clients of the gateway's own port are not served here: their answers are in the
 //! database and they read what they missed.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::chat::{ChannelId, Route};
 
-/// Pauses between tries of one delivery; the last one is repeated.
+/// Pauses between tries of one delivery; the last one is repeated until the delivery is too old.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -20,9 +21,8 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(120),
     Duration::from_secs(600),
 ];
-
-/// Tries of one delivery before it has failed, about a day's worth: an outage of the far side must not lose answers.
-const MAX_TRIES: u32 = 150;
+/// Pause after a fault of the outbox itself.
+const FAULT_PAUSE: Duration = Duration::from_secs(5);
 
 /// A delivery to make.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,12 +41,25 @@ pub struct Pending {
     pub attempts: u32,
 }
 
+/// What the outbox has to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// This delivery is due and marked begun.
+    Deliver(Pending),
+    /// Nothing is due for so long.
+    Wait(Duration),
+    /// Nothing is open.
+    Empty,
+}
+
 /// Where deliveries are kept.
 pub trait Outbox: Send {
-    /// Returns the number of the oldest open delivery behind a number.
-    fn next(&mut self, after: i64) -> Result<Option<i64>, String>;
-    /// Returns the oldest open delivery behind a number and marks it begun.
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String>;
+    /// Makes everything due that an earlier process left.
+    fn resume(&mut self) -> Result<(), String>;
+    /// Returns the oldest delivery that is due, marked begun; gives up what is too old.
+    fn begin(&mut self) -> Result<Next, String>;
+    /// Notes that a delivery is tried again after a pause, and why it did not arrive.
+    fn postpone(&mut self, id: i64, pause: Duration, why: &str) -> Result<(), String>;
     /// Marks a delivery as arrived, or as failed for good.
     fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String>;
 }
@@ -75,27 +88,24 @@ pub type PushChannels = HashMap<ChannelId, Box<dyn PushChannel>>;
 pub struct Dispatcher<O> {
     outbox: O,
     channels: PushChannels,
-    /// When deliveries that did not arrive are tried again; in a new process at once.
-    due: HashMap<i64, Instant>,
 }
 
 impl<O: Outbox> Dispatcher<O> {
     /// Makes a sender for these channels.
     pub fn new(outbox: O, channels: PushChannels) -> Self {
-        Self {
-            outbox,
-            channels,
-            due: HashMap::new(),
-        }
+        Self { outbox, channels }
     }
 
     /// Sends until the wake-up queue is closed. What an earlier process left goes first.
     pub fn run(mut self, wake: &Receiver<()>) {
+        if let Err(error) = self.outbox.resume() {
+            log::error!("the outbox cannot be written: {error}");
+        }
         loop {
-            let next = self.sweep(Instant::now());
+            let next = self.sweep();
             let woken = match next {
                 None => wake.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => wake.recv_deadline(due),
+                Some(pause) => wake.recv_timeout(pause),
             };
             if woken == Err(RecvTimeoutError::Disconnected) {
                 return;
@@ -103,54 +113,25 @@ impl<O: Outbox> Dispatcher<O> {
         }
     }
 
-    /// Tries every open delivery that is due once; returns when the next is due, if any is left.
-    fn sweep(&mut self, now: Instant) -> Option<Instant> {
-        let mut after = 0;
-        let mut next: Option<Instant> = None;
+    /// Tries every delivery that is due; returns the pause before the next try, if any is left.
+    fn sweep(&mut self) -> Option<Duration> {
         loop {
-            let due = match self.try_next(after, now) {
-                Ok(Some((id, due))) => {
-                    after = id;
-                    due
-                }
-                Ok(None) => return next,
-                Err(error) => {
-                    log::error!("the outbox cannot be read: {error}");
-                    return Some(now + PAUSES[1]);
-                }
+            let done = match self.outbox.begin() {
+                Ok(Next::Deliver(pending)) => self.deliver(&pending),
+                Ok(Next::Wait(pause)) => return Some(pause),
+                Ok(Next::Empty) => return None,
+                Err(error) => Err(error),
             };
-            next = match (next, due) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            if let Err(error) = done {
+                log::error!("the outbox cannot be used: {error}");
+                return Some(FAULT_PAUSE);
+            }
         }
     }
 
-    /// Tries the oldest open delivery behind a number if it is due; returns its number, and when it is due again.
-    fn try_next(
-        &mut self,
-        after: i64,
-        now: Instant,
-    ) -> Result<Option<(i64, Option<Instant>)>, String> {
-        let Some(id) = self.outbox.next(after)? else {
-            return Ok(None);
-        };
-        if let Some(due) = self.due.get(&id).filter(|due| **due > now) {
-            return Ok(Some((id, Some(*due))));
-        }
-        let Some(pending) = self.outbox.begin(id - 1)? else {
-            return Ok(None);
-        };
-        let due = self.deliver(&pending).map(|pause| now + pause);
-        match due {
-            Some(due) => self.due.insert(pending.id, due),
-            None => self.due.remove(&pending.id),
-        };
-        Ok(Some((pending.id, due)))
-    }
-
-    /// Tries one delivery; returns the pause before its next try if it is still open.
-    fn deliver(&mut self, pending: &Pending) -> Option<Duration> {
+    /// Tries one delivery and notes how that went.
+    fn deliver(&mut self, pending: &Pending) -> Result<(), String> {
+        let id = pending.id;
         let sent = match self.channels.get_mut(&pending.route.channel) {
             Some(channel) => channel.push(pending),
             None => Err(PushError::Permanent(format!(
@@ -158,31 +139,19 @@ impl<O: Outbox> Dispatcher<O> {
                 pending.route.channel
             ))),
         };
-        let tried = usize::try_from(pending.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-        let last = PAUSES[PAUSES.len() - 1];
-        let pause = PAUSES.get(tried).copied().unwrap_or(last);
-        let retry = (pending.attempts < MAX_TRIES).then_some(pause);
-        let result = match (sent, retry) {
-            (Ok(()), _) => Ok(()),
-            (Err(PushError::Temporary(why)), Some(pause)) => {
-                log::warn!(
-                    "delivery {} did not arrive, trying again: {why}",
-                    pending.id
-                );
-                return Some(pause);
+        match sent {
+            Ok(()) => self.outbox.end(id, Ok(())),
+            Err(PushError::Temporary(why)) => {
+                log::warn!("delivery {id} did not arrive, trying again: {why}");
+                let tries = usize::try_from(pending.attempts.saturating_sub(1));
+                let tries = tries.unwrap_or(usize::MAX).min(PAUSES.len() - 1);
+                self.outbox.postpone(id, PAUSES[tries], &why)
             }
-            (Err(error), _) => Err(error.to_string()),
-        };
-        if let Err(why) = &result {
-            log::error!("delivery {} failed: {why}", pending.id);
+            Err(PushError::Permanent(why)) => {
+                log::error!("delivery {id} failed: {why}");
+                self.outbox.end(id, Err(&why))
+            }
         }
-        let marked = self
-            .outbox
-            .end(pending.id, result.as_ref().copied().map_err(String::as_str));
-        if let Err(error) = marked {
-            log::error!("the outbox cannot be written: {error}");
-        }
-        None
     }
 }
 
@@ -226,24 +195,34 @@ mod tests {
     }
 
     impl Outbox for Rows {
-        fn next(&mut self, after: i64) -> Result<Option<i64>, String> {
-            let rows = self.0.lock().unwrap();
-            let open = rows
-                .iter()
-                .find(|(row, state)| row.id > after && (state == "pending" || state == "started"));
-            Ok(open.map(|(row, _)| row.id))
+        fn resume(&mut self) -> Result<(), String> {
+            Ok(())
         }
 
-        fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
+        fn begin(&mut self) -> Result<Next, String> {
             let mut rows = self.0.lock().unwrap();
             let open = rows
                 .iter_mut()
-                .find(|(row, state)| row.id > after && (state == "pending" || state == "started"));
-            Ok(open.map(|(row, state)| {
+                .find(|(_, state)| state == "pending" || state == "started");
+            if let Some((row, state)) = open {
                 row.attempts += 1;
                 *state = "started".to_owned();
-                row.clone()
-            }))
+                return Ok(Next::Deliver(row.clone()));
+            }
+            let waits = rows
+                .iter()
+                .find_map(|(_, state)| state.strip_prefix("waits "));
+            Ok(match waits {
+                Some(secs) => Next::Wait(Duration::from_secs(secs.parse().unwrap())),
+                None => Next::Empty,
+            })
+        }
+
+        fn postpone(&mut self, id: i64, pause: Duration, _: &str) -> Result<(), String> {
+            let mut rows = self.0.lock().unwrap();
+            let row = rows.iter_mut().find(|(row, _)| row.id == id);
+            row.ok_or("gone")?.1 = format!("waits {}", pause.as_secs());
+            Ok(())
         }
 
         fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
@@ -284,7 +263,7 @@ mod tests {
     fn sends_in_order_and_marks() {
         let rows = Rows::with(&["push", "gone", "push"]);
         let (mut dispatcher, keys) = dispatcher(&rows, Vec::new());
-        assert_eq!(dispatcher.sweep(Instant::now()), None);
+        assert_eq!(dispatcher.sweep(), None);
         assert_eq!(*keys.lock().unwrap(), ["key 0", "key 2"]);
         assert_eq!(
             rows.states(),
@@ -293,26 +272,25 @@ mod tests {
     }
 
     #[test]
-    fn tries_again_with_the_same_key_and_gives_up_at_last() {
+    fn tries_again_with_the_same_key_and_longer_pauses() {
         let rows = Rows::with(&["push"]);
-        let tries = usize::try_from(MAX_TRIES).unwrap();
-        let script = vec![Err(PushError::Temporary("busy".into())); tries];
+        let script = vec![Err(PushError::Temporary("busy".into())); 7];
         let (mut dispatcher, keys) = dispatcher(&rows, script);
-        let mut now = Instant::now();
-        let mut pauses = Vec::new();
-        while let Some(due) = dispatcher.sweep(now) {
-            assert_eq!(dispatcher.sweep(now), Some(due), "nothing is tried early");
-            pauses.push(due - now);
-            now = due;
+        for pause in PAUSES.into_iter().chain([PAUSES[4]; 2]) {
+            assert_eq!(dispatcher.sweep(), Some(pause));
+            rows.0.lock().unwrap()[0].1 = "pending".to_owned();
         }
-        assert_eq!(pauses[..PAUSES.len()], PAUSES);
-        assert!(
-            pauses[PAUSES.len()..]
-                .iter()
-                .all(|pause| *pause == PAUSES[4])
-        );
-        assert_eq!(*keys.lock().unwrap(), vec!["key 0"; tries]);
-        assert_eq!(rows.states(), ["busy"]);
+        assert_eq!(dispatcher.sweep(), None);
+        assert_eq!(*keys.lock().unwrap(), vec!["key 0"; 8]);
+        assert_eq!(rows.states(), ["sent"]);
+    }
+
+    #[test]
+    fn what_cannot_arrive_fails_at_once() {
+        let rows = Rows::with(&["push"]);
+        let (mut dispatcher, _) = dispatcher(&rows, vec![Err(PushError::Permanent("no".into()))]);
+        assert_eq!(dispatcher.sweep(), None);
+        assert_eq!(rows.states(), ["no"]);
     }
 
     #[test]

@@ -20,6 +20,38 @@ pub enum Input {
     Command(Command),
 }
 
+/// What happens to an input that comes while a turn runs in its dialog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum InputMode {
+    /// It waits for its own turn.
+    #[default]
+    Queue,
+    /// It joins the running turn at the next round of tools.
+    Steer,
+    /// It stops the running turn and takes its place.
+    Interrupt,
+}
+
+impl InputMode {
+    /// Every mode, in the order shown.
+    pub const ALL: [Self; 3] = [Self::Queue, Self::Steer, Self::Interrupt];
+
+    /// Returns the word people type, also used in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Steer => "steer",
+            Self::Interrupt => "interrupt",
+        }
+    }
+
+    /// Reads the word; letter case does not matter.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
 /// Which queue an input travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {

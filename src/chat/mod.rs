@@ -7,12 +7,14 @@ mod id;
 mod input;
 mod media;
 mod message;
+mod pick;
 mod price;
 mod record;
 
 pub use id::{ChannelId, ChatId, DialogId, IdError, Route, SessionId};
-pub use input::{Command, Input, Lane, classify};
+pub use input::{Command, Input, InputMode, Lane, classify};
 pub use media::{Attachment, Image, MediaType, plain_file_name};
 pub use message::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};
+pub use pick::{Choice, Picked, pick};
 pub use price::Price;
-pub use record::{CallRecord, CallState, ModelCall};
+pub use record::{CallPrint, CallRecord, CallState, ModelCall};

@@ -26,6 +26,15 @@ impl CallState {
     }
 }
 
+/// What a call asked and what it got, as hashes: equal ones are the same call with the same result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CallPrint {
+    /// Of the tool's name and the arguments.
+    pub call: i64,
+    /// Of the result.
+    pub result: i64,
+}
+
 /// A tool call that has ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallRecord {
@@ -39,8 +48,10 @@ pub struct CallRecord {
     pub started_at: SystemTime,
     /// How long it took.
     pub took: Duration,
-    /// Size of its result.
+    /// Size of its result as the model gets it.
     pub result_bytes: usize,
+    /// What it asked and got.
+    pub print: CallPrint,
 }
 
 /// A model call that has ended.

@@ -23,6 +23,8 @@ pub(super) const TIMEOUT: u8 = 7;
 pub(super) const STOPPED: u8 = 8;
 /// The configured budget is used up.
 pub(super) const BUDGET: u8 = 10;
+/// A tool call needed a person's yes and did not get it.
+pub(super) const APPROVAL: u8 = 11;
 /// The database is damaged, newer or in use.
 pub(super) const DATABASE: u8 = 12;
 
@@ -85,12 +87,20 @@ impl From<anyhow::Error> for Failure {
         }
         if let Some(error) = error.downcast_ref::<StorageError>() {
             return match error {
-                StorageError::Damaged { .. } => Self::new(DATABASE, message)
-                    .hint("move the file aside, or put a backup in its place"),
+                StorageError::Damaged {
+                    backup: Some(backup),
+                    ..
+                } => {
+                    Self::new(DATABASE, message).hint(format!("a {backup}; run `picobot restore`"))
+                }
+                StorageError::Damaged { backup: None, .. } => Self::new(DATABASE, message).hint(
+                    "there is no backup of it; move the file aside, or `picobot restore FILE`",
+                ),
                 StorageError::Newer { .. } => {
                     Self::new(DATABASE, message).hint("upgrade, or restore an older backup")
                 }
                 StorageError::Full => Self::new(DATABASE, message).hint("free disk space"),
+                StorageError::Busy => Self::new(DATABASE, message).hint("try again in a moment"),
                 _ => Self::new(DATABASE, message)
                     .hint("check that the file and its folder can be written"),
             };

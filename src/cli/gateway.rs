@@ -44,7 +44,7 @@ pub(super) fn run(global: &Global, umask: u32, args: GatewayArgs) -> Result<(), 
         Format::Text => LogFormat::Text,
         Format::Json => LogFormat::Json,
     };
-    start_log(level, format, &loaded)?;
+    let redactor = start_log(level, format, &loaded)?;
     let config = &mut loaded.config;
     if let Some(host) = args.host {
         config.gateway.host = host;
@@ -60,6 +60,7 @@ pub(super) fn run(global: &Global, umask: u32, args: GatewayArgs) -> Result<(), 
         config: loaded.config,
         config_path: loaded.path,
         umask,
+        redactor,
     };
     gateway::run(&launch)?;
     Ok(())

@@ -1,10 +1,14 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod ask;
+mod backup;
 mod exit;
 mod feishu;
 mod gateway;
+mod outbox;
 mod send;
 mod setup;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +48,12 @@ enum Command {
     Gateway(gateway::GatewayArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
+    /// Copy the database to a file, also while the gateway runs
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database
+    Restore(backup::RestoreArgs),
+    /// What waits to be delivered to channels, and what could not be
+    Outbox(outbox::OutboxArgs),
     /// Let people in to a Feishu or Lark bot, or check its settings
     Feishu(feishu::FeishuArgs),
 }
@@ -62,6 +72,9 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
+        Command::Backup(args) => backup::backup(&cli.global, &args),
+        Command::Restore(args) => backup::restore_from(&cli.global, &args),
+        Command::Outbox(args) => outbox::run(&cli.global, args),
         Command::Feishu(args) => feishu::run(&cli.global, args),
     };
     match result {

@@ -50,25 +50,27 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(exit::CONFIG, format!("{}: {error}", path.display())))
 }
 
-/// Starts the log on stderr; every secret of the configuration is masked in it.
+/// Starts the log on stderr; every secret of the configuration is masked in it. Returns what masks them.
 pub(super) fn start_log(
     level: log::LevelFilter,
     format: LogFormat,
     loaded: &Loaded,
-) -> Result<(), Failure> {
+) -> Result<Arc<Redactor>, Failure> {
     let secrets = loaded
         .secrets
         .iter()
         .map(|secret| secret.expose().to_owned());
+    let redactor = Arc::new(Redactor::new(secrets));
     init_log(
         LogOptions {
             target: LogTarget::Stderr,
             level,
             format,
         },
-        Arc::new(Redactor::new(secrets)),
+        redactor.clone(),
     )
-    .map_err(|error| Failure::new(exit::AGENT, format!("the log cannot be started: {error}")))
+    .map_err(|error| Failure::new(exit::AGENT, format!("the log cannot be started: {error}")))?;
+    Ok(redactor)
 }
 
 /// Writes a line to stderr; a closed stderr is ignored.

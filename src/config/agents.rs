@@ -1,9 +1,17 @@
 //! `agents`: which provider and model answer, and within which limits.
 
+use std::time::Duration;
+
 use super::reader::Section;
 
 /// Most tool rounds of one turn, and the default.
 const MAX_TOOL_ITERATIONS: u32 = 99;
+
+/// How long a turn may go on by default.
+const MAX_TURN_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// Tokens of all model calls of a turn by default: far more than work needs, a stop for what runs away.
+const MAX_TURN_TOKENS: u64 = 5_000_000;
 
 /// Context size assumed when none is given.
 const TOKEN_LIMIT: u32 = 128_000;
@@ -19,6 +27,10 @@ pub struct AgentConfig {
     pub fallbacks: Vec<(String, String)>,
     /// Tool rounds of one turn, 1 to 99.
     pub max_tool_iterations: u32,
+    /// Time after which a turn gets no more tools.
+    pub max_turn_time: Duration,
+    /// Tokens, in and out, after which a turn gets no more tools.
+    pub max_turn_tokens: u64,
     /// Context size in tokens; beyond it the dialog is compressed.
     pub token_limit: u32,
 }
@@ -32,6 +44,10 @@ impl AgentConfig {
             max_tool_iterations: section
                 .whole("max_tool_iterations", 1..=MAX_TOOL_ITERATIONS)
                 .unwrap_or(MAX_TOOL_ITERATIONS),
+            max_turn_time: section.secs("max_turn_secs", 1..=86_400, MAX_TURN_TIME),
+            max_turn_tokens: section
+                .whole("max_turn_tokens", 1..=u64::MAX)
+                .unwrap_or(MAX_TURN_TOKENS),
             token_limit: section
                 .whole("token_limit", 1..=u32::MAX)
                 .unwrap_or(TOKEN_LIMIT),
@@ -47,6 +63,8 @@ impl AgentConfig {
             model: "demo".to_owned(),
             fallbacks: Vec::new(),
             max_tool_iterations: MAX_TOOL_ITERATIONS,
+            max_turn_time: MAX_TURN_TIME,
+            max_turn_tokens: MAX_TURN_TOKENS,
             token_limit: TOKEN_LIMIT,
         }
     }

@@ -201,6 +201,25 @@ impl<'a> Field<'a> {
         Some(Secret::new(text))
     }
 
+    /// Returns the environment variable that this text names, if it is set. Its value is kept for redaction if its name
+    /// or its look says that it is a secret.
+    pub(super) fn variable(&self) -> Option<(String, Secret)> {
+        let name = self.text()?;
+        let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || !name.chars().all(is_name)
+        {
+            self.wrong("expected the name of an environment variable: letters, digits and _");
+            return None;
+        }
+        let value = self.cx.env.get(&name)?;
+        if looks_secret(&name) || looks_like_token(&value) {
+            self.cx.keep_secret(&value);
+        }
+        Some((name, Secret::new(value)))
+    }
+
     fn note_if_literal(&self) {
         let raw = self.value.as_string_lit().map(|literal| &literal.value);
         if raw.is_some_and(|raw| !is_only_names(raw) && !raw.contains('<')) {

@@ -1,6 +1,7 @@
 //! `gateway`: where it listens, whom it lets in, how much runs at once, and what is tidied up.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::reader::Section;
 
@@ -50,6 +51,8 @@ pub struct GatewayConfig {
     pub max_concurrent_turns: usize,
     /// Background tasks at once.
     pub max_concurrent_background_tasks: usize,
+    /// How long a message to a channel that pushes is of use; later it is not sent.
+    pub outbox_max_age: Duration,
     /// What is tidied up.
     pub cleanup: Cleanup,
     /// Whether scheduled jobs run.
@@ -83,6 +86,11 @@ impl GatewayConfig {
             max_concurrent_background_tasks: section
                 .whole("max_concurrent_background_tasks", 1..=1_024)
                 .unwrap_or(10),
+            outbox_max_age: Duration::from_secs(
+                60 * section
+                    .whole("outbox_max_age_minutes", 1..=43_200)
+                    .unwrap_or(60),
+            ),
             cleanup: read_cleanup(section.child("cleanup")),
             scheduler_enabled: read_scheduler(section.child("scheduler")),
         };

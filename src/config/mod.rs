@@ -7,6 +7,7 @@
 //! Deliberately not here: switching directories, creating the token, reacting to a changed file.
 
 mod agents;
+mod approvals;
 mod browser;
 mod budget;
 mod channels;
@@ -39,6 +40,7 @@ use context::Context;
 use reader::Section;
 
 pub use agents::AgentConfig;
+pub use approvals::{ApprovalDecision, ApprovalRule, ApprovalsConfig};
 pub use browser::BrowserConfig;
 pub use budget::BudgetConfig;
 pub use channels::{
@@ -91,6 +93,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Settings of single tools.
     pub tools: ToolsConfig,
+    /// Which tool calls wait for a person.
+    pub approvals: ApprovalsConfig,
 }
 
 impl Config {
@@ -143,6 +147,7 @@ impl Config {
             browser: BrowserConfig::read(root.child("browser")),
             sandbox: SandboxConfig::read(root.child("sandbox")),
             tools: ToolsConfig::read(root.child("tools")),
+            approvals: ApprovalsConfig::read(root.child("approvals")),
             providers: minds.providers,
             models: minds.models,
             agents: minds.agents,
@@ -151,7 +156,6 @@ impl Config {
             state_dir,
         };
         config.warn_of_free_calls(&mut root);
-        root.child("approvals").finish();
         root.text("$schema");
         root.whole("version", 1..=1);
         root.finish();

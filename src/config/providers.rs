@@ -1,6 +1,7 @@
 //! `providers`: named model services. Typed settings only; the HTTP clients are elsewhere.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Section;
@@ -41,6 +42,8 @@ pub struct ProviderConfig {
     pub api_keys: Vec<Secret>,
     /// Headers sent with every request.
     pub extra_headers: BTreeMap<String, Secret>,
+    /// A PEM file with the only certificates to trust, in place of the public authorities.
+    pub ca_file: Option<PathBuf>,
     /// Time limits.
     pub time_limits: TimeLimits,
 }
@@ -60,6 +63,7 @@ impl ProviderConfig {
             base_url: base_url.unwrap_or_else(|| default_url(kind).to_owned()),
             api_keys: section.one_or_many_secrets("api_key"),
             extra_headers: section.headers("extra_headers"),
+            ca_file: section.path("ca_file"),
             time_limits: TimeLimits::read(&mut section),
         };
         let is_keyless = !["api_key", "base_url", "extra_headers"]
@@ -84,6 +88,7 @@ impl ProviderConfig {
             base_url: String::new(),
             api_keys: Vec::new(),
             extra_headers: BTreeMap::new(),
+            ca_file: None,
             time_limits: TimeLimits::default(),
         }
     }

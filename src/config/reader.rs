@@ -166,6 +166,12 @@ impl<'a> Section<'a> {
         secrets.collect()
     }
 
+    /// Returns the values of the environment variables that a list names; names that are not set are left out.
+    pub(super) fn variables(&mut self, key: &'static str) -> BTreeMap<String, Secret> {
+        let fields = self.get(key).map(|f| f.elements()).unwrap_or_default();
+        fields.iter().filter_map(Field::variable).collect()
+    }
+
     /// Returns HTTP headers: an object of secret texts with names and values that fit into a request.
     pub(super) fn headers(&mut self, key: &'static str) -> BTreeMap<String, Secret> {
         let members = self.get(key).map(|f| f.members()).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! `sandbox`: what children (shell, MCP servers, skill scripts) may do.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Section;
+use super::secret::Secret;
 
 /// How far children are let.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,10 @@ pub struct SandboxConfig {
     pub network: bool,
     /// Further places children may read, absolute.
     pub read_paths: Vec<PathBuf>,
+    /// Further folders children may read and write, absolute.
+    pub write_paths: Vec<PathBuf>,
+    /// Variables children get besides the few every child has; those that are not set are left out.
+    pub env: BTreeMap<String, Secret>,
     /// Time a shell command gets, 1 to 600 seconds.
     pub timeout: Duration,
 }
@@ -46,6 +52,8 @@ impl SandboxConfig {
             required: section.flag("required", true),
             network: section.flag("network", false),
             read_paths: section.paths("read_paths"),
+            write_paths: section.paths("write_paths"),
+            env: section.variables("env"),
             timeout: section.secs("timeout_secs", 1..=600, Duration::from_secs(120)),
         };
         section.finish();

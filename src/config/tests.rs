@@ -376,6 +376,10 @@ fn wrong_values_are_found_where_they_stand() {
             "3:22 sandbox.level: expected \"off\" or \"workspace\" or \"full\"",
         ),
         (
+            r#""sandbox": {"env": ["A=1"]}"#,
+            "3:21 sandbox.env[0]: expected the name of an environment variable: letters, digits and _",
+        ),
+        (
             r#""sandbox": {"timeout_secs": 601}"#,
             "3:29 sandbox.timeout_secs: expected a whole number from 1 to 600",
         ),
@@ -612,15 +616,16 @@ fn known_keys() -> BTreeSet<String> {
     let text = demo(
         r#""zzzzzzzzzz": 0, "client": {"zzzzzzzzzz": 0}, "memory": {"zzzzzzzzzz": 0}, "sandbox": {"zzzzzzzzzz": 0},
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
-"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false, "groups": {"oc_1": {"zzzzzzzzzz": 0}}}},
+"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
-"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}}"#,
+"browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}, "results": {"zzzzzzzzzz": 0}},
+"approvals": {"zzzzzzzzzz": 0, "rules": [{"zzzzzzzzzz": 0, "decision": "ask"}]}"#,
     );
     let text = text.replace("\"type\"", "\"zzzzzzzzzz\": 0, \"type\"");
     let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 20);
+    assert_eq!(warnings.len(), 23);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

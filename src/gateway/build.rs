@@ -1,27 +1,32 @@
 //! Puts the parts together from the configuration: plain code, readable top to bottom.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use crate::agent::{Candidate, Models};
+use super::private;
+use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::{Outbox, Pending, PushChannels};
+use crate::channels::outbound::PushChannels;
 use crate::chat::Price;
-use crate::config::{Config, ProviderConfig, ProviderKind, SandboxLevel, Secret};
-use crate::observability::{Health, Observers};
+use crate::config::{
+    ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
+};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
     Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Budget, Deps};
-use crate::storage::{Db, StorageError};
-use crate::tools::{self, Bash, BashSettings, Workspace, WorkspaceOptions};
+use crate::session::{Agent, Approvals, Budget, Deps, Facts};
+use crate::storage::{Backups, Db};
+use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
 /// What a process is started with.
 pub struct Launch {
@@ -31,12 +36,16 @@ pub struct Launch {
     pub config_path: Option<PathBuf>,
     /// The user's own file mode mask, for the workspace's files and for commands.
     pub umask: u32,
+    /// Masks the configuration's secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What a running process is made of, before its threads start.
 pub(super) struct Parts {
     /// The session's ingredients.
     pub deps: Deps,
+    /// Runs commands.
+    pub sandbox: Arc<Sandbox>,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -54,7 +63,8 @@ pub(super) fn parts(
     workspace: Arc<Workspace>,
 ) -> Result<Parts> {
     let config = &launch.config;
-    let (registry, specs) = offer(tools::builtin(bash(config, launch.umask)));
+    let sandbox = Arc::new(sandbox(launch));
+    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
     let (outbox_wake, woken) = bounded(1);
     Ok(Parts {
         deps: Deps {
@@ -64,6 +74,8 @@ pub(super) fn parts(
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
+            policy: policy(&config.approvals)?,
+            approvals: Approvals::new(config.approvals.time),
             workspace,
             health,
             observers,
@@ -71,7 +83,12 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
+            redactor: launch.redactor.clone(),
+            facts: Facts {
+                mcp_servers: enabled_mcp_servers(config),
+            },
         },
+        sandbox,
         outbox_wake: woken,
         pushers,
     })
@@ -80,52 +97,63 @@ pub(super) fn parts(
 /// Opens the workspace; files that hold secrets are out of its reach.
 pub(super) fn open_workspace(launch: &Launch) -> Result<Arc<Workspace>> {
     let config = &launch.config;
-    let database = &config.gateway.session_db_path;
-    let mut private = vec![
-        database.clone(),
-        beside(database, "-wal"),
-        beside(database, "-shm"),
-        config.state_dir.join("gateway.token"),
-        config.state_dir.join("feishu-pairing.json"),
-    ];
-    private.extend(launch.config_path.clone());
     let options = WorkspaceOptions {
-        private,
+        private: private::own_files(config, launch.config_path.as_deref()),
         umask: launch.umask,
     };
-    let opened = Workspace::open(&config.workspace_dir, options).with_context(|| {
+    let workspace = Workspace::open(&config.workspace_dir, options).with_context(|| {
         format!(
             "cannot open the workspace {}",
             config.workspace_dir.display()
         )
-    });
-    opened.map(Arc::new)
+    })?;
+    Ok(Arc::new(workspace.with_results(ResultLimits {
+        age: Duration::from_secs(86_400 * config.tools.results_keep_days),
+        total_bytes: config.tools.results_bytes,
+    })))
 }
 
-/// Returns the path with something added to its file name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Where backups of the database are kept.
+pub fn backups(config: &Config) -> Backups {
+    let gateway = &config.gateway;
+    Backups::new(
+        &config.state_dir,
+        &gateway.session_db_path,
+        gateway.cleanup.backup_bytes,
+    )
+}
+
+/// How commands are run.
+fn sandbox(launch: &Launch) -> Sandbox {
+    let config = &launch.config.sandbox;
+    let pairs = config.env.iter();
+    Sandbox::new(Policy {
+        level: match config.level {
+            SandboxLevel::Off => Level::Off,
+            SandboxLevel::Workspace => Level::Workspace,
+            SandboxLevel::Full => Level::Full,
+        },
+        required: config.required,
+        network: config.network,
+        read_paths: config.read_paths.clone(),
+        write_paths: config.write_paths.clone(),
+        private: private::hidden_from_commands(&launch.config, launch.config_path.as_deref()),
+        env: pairs
+            .map(|(name, value)| (name.into(), value.expose().into()))
+            .collect(),
+        temp_dir: launch.config.state_dir.join("run"),
+        ..Policy::new(launch.umask)
+    })
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, umask: u32) -> Option<Bash> {
-    let level = match config.sandbox.level {
-        SandboxLevel::Off => return None,
-        SandboxLevel::Workspace => Level::Workspace,
-        SandboxLevel::Full => Level::Full,
-    };
-    let policy = Policy {
-        level,
-        required: config.sandbox.required,
-        network: config.sandbox.network,
-        read_paths: config.sandbox.read_paths.clone(),
-        ..Policy::new(umask)
-    };
-    Some(Bash::new(BashSettings {
-        sandbox: Arc::new(Sandbox::new(policy)),
-    }))
+fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+    (sandbox.policy().level != Level::Off).then(|| {
+        Bash::new(BashSettings {
+            sandbox,
+            timeout: config.sandbox.timeout,
+        })
+    })
 }
 
 /// The default agent's models: its first choice with each key, then its fallbacks.
@@ -134,6 +162,7 @@ fn agent(config: &Config) -> Result<Agent> {
     let services = Services {
         config,
         http: Http::new(),
+        trusting: RefCell::default(),
         learned: LearnedQuirks::new(),
     };
     let mut candidates = services.candidates(&agent.provider, &agent.model)?;
@@ -143,7 +172,12 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        max_rounds: agent.max_tool_iterations,
+        token_limit: agent.token_limit,
+        limits: TurnLimits {
+            rounds: agent.max_tool_iterations,
+            time: agent.max_turn_time,
+            tokens: agent.max_turn_tokens,
+        },
     })
 }
 
@@ -151,6 +185,8 @@ fn agent(config: &Config) -> Result<Agent> {
 struct Services<'a> {
     config: &'a Config,
     http: Http,
+    /// Clients of services with certificates of their own, by the file's path.
+    trusting: RefCell<HashMap<PathBuf, Http>>,
     learned: LearnedQuirks,
 }
 
@@ -185,17 +221,41 @@ impl Services<'_> {
             output: price.output,
             currency: price.currency.clone(),
         });
+        let http = match &provider.ca_file {
+            None => self.http.clone(),
+            Some(path) => self
+                .trusting(path)
+                .with_context(|| format!("providers.{provider_name}.ca_file {}", path.display()))?,
+        };
         let candidates = keys.iter().map(|key| Candidate {
-            provider: self.provider(provider_name, provider, key),
+            provider: self.provider(provider_name, provider, key, &http),
             model: spec.clone(),
             price: price.clone(),
         });
         Ok(candidates.collect())
     }
 
-    fn provider(&self, name: &str, config: &ProviderConfig, key: &Secret) -> Arc<dyn Provider> {
+    /// The client that trusts the certificates of a file.
+    fn trusting(&self, path: &Path) -> Result<Http> {
+        if let Some(http) = self.trusting.borrow().get(path) {
+            return Ok(http.clone());
+        }
+        let pem = std::fs::read(path).context("it cannot be read")?;
+        let http = Http::trusting(&pem).map_err(anyhow::Error::msg)?;
+        let mut known = self.trusting.borrow_mut();
+        known.insert(path.to_owned(), http.clone());
+        Ok(http)
+    }
+
+    fn provider(
+        &self,
+        name: &str,
+        config: &ProviderConfig,
+        key: &Secret,
+        http: &Http,
+    ) -> Arc<dyn Provider> {
         let settings = || service_settings(name, config, key);
-        let (http, learned) = (self.http.clone(), self.learned.clone());
+        let (http, learned) = (http.clone(), self.learned.clone());
         match config.kind {
             ProviderKind::Demo => Arc::new(Demo::new(name)),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(settings(), http, learned)),
@@ -216,6 +276,37 @@ fn service_settings(name: &str, config: &ProviderConfig, key: &Secret) -> Servic
         },
         ..ServiceSettings::new(name, config.base_url.as_str(), key.clone())
     }
+}
+
+fn enabled_mcp_servers(config: &Config) -> Vec<String> {
+    let servers = config.mcp.servers.iter();
+    servers
+        .filter(|(_, server)| server.enabled)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// The rules of `approvals`.
+fn policy(config: &ApprovalsConfig) -> Result<ApprovalPolicy> {
+    let rules = config.rules.iter().map(|rule| {
+        let decision = match rule.decision {
+            ApprovalDecision::Allow => Decision::Allow,
+            ApprovalDecision::Ask => Decision::Ask,
+            ApprovalDecision::Deny => Decision::Deny,
+        };
+        let mut made = Rule::new(&rule.tool, decision);
+        if let Some(program) = &rule.program {
+            made = made.with_program(program);
+        }
+        if let Some(path) = &rule.path {
+            made = made.with_path(path)?;
+        }
+        if let Some(host) = &rule.host {
+            made = made.with_host(host);
+        }
+        Ok(made)
+    });
+    Ok(ApprovalPolicy::new(rules.collect::<Result<_>>()?))
 }
 
 /// The spending limits, if there are any.
@@ -242,35 +333,6 @@ fn tools_text(specs: &[ToolSpec]) -> String {
     out
 }
 
-/// The outbox table as the sender sees it.
-pub(super) struct OutboxRows(pub Arc<Db>);
-
-impl Outbox for OutboxRows {
-    fn next(&mut self, after: i64) -> Result<Option<i64>, String> {
-        self.0.read(|tx| tx.next_delivery(after)).map_err(text)
-    }
-
-    fn begin(&mut self, after: i64) -> Result<Option<Pending>, String> {
-        let row = self.0.write(|tx| tx.begin_delivery(after)).map_err(text)?;
-        Ok(row.map(|row| Pending {
-            id: row.id,
-            route: row.delivery.route,
-            body: row.delivery.body,
-            idempotency_key: row.delivery.idempotency_key,
-            answers: row.answers,
-            attempts: row.attempts,
-        }))
-    }
-
-    fn end(&mut self, id: i64, result: Result<(), &str>) -> Result<(), String> {
-        self.0.write(|tx| tx.end_delivery(id, result)).map_err(text)
-    }
-}
-
-fn text(error: StorageError) -> String {
-    error.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,7 +340,8 @@ mod tests {
 
     #[test]
     fn our_own_tools_lose_nothing() {
-        let bash = bash(&Config::demo_default(Path::new("/home/x")), 0o022);
+        let config = Config::demo_default(std::path::Path::new("/home/x"));
+        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
         let tools = tools::builtin(bash);
         assert_eq!(tools.len(), 5);
         for tool in tools {

@@ -4,10 +4,16 @@ mod build;
 pub mod door;
 mod feishu;
 mod offer;
+mod one_database;
 mod one_shot;
+mod outbox;
+mod private;
+mod protection;
 mod run;
+mod upkeep;
 
-pub use build::Launch;
+pub use build::{Launch, backups};
 pub use feishu::codes as feishu_codes;
+pub use one_database::{OneDatabase, one_database};
 pub use one_shot::OneShot;
 pub use run::{prepare, run};

@@ -152,6 +152,7 @@ mod tests {
             session: &"a:b:c".parse::<SessionId>().unwrap(),
             cancel: &CancelToken::new(),
             output: &|_| {},
+            boundary: "b0",
             images: None,
         };
         let (tool, arguments) = registry.check(name, arguments)?;

@@ -42,9 +42,10 @@ impl Sink for QueueSink {
 impl OneShot {
     /// Starts the stack; the lock is held until this is dropped.
     pub fn start(launch: &Launch, mut lock: InstanceLock) -> Result<Self> {
-        let db = Db::open(
+        let db = Db::open_with(
             &launch.config.gateway.session_db_path,
             lock.is_after_crash(),
+            Some(build::backups(&launch.config)),
         )?;
         lock.opened();
         db.keep_log();

@@ -13,14 +13,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use super::build::{self, Launch, OutboxRows};
+use super::build::{self, Launch};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
 use super::feishu::{self, Outlets};
+use super::outbox::OutboxRows;
+use super::protection::Probe;
+use super::upkeep::Upkeep;
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
 use crate::channels::feishu::Feishu;
 use crate::channels::outbound::Dispatcher;
-use crate::config::{self, Auth, Config};
+use crate::config::{self, Auth, Config, SandboxLevel};
 use crate::observability::{Event, Health, Observer, Observers};
 use crate::sandbox;
 use crate::session::{Scope, Session};
@@ -45,7 +48,12 @@ pub fn run(launch: &Launch) -> Result<()> {
     let health = Arc::new(Health::default());
     let door = Door::bind(door_config(config), health.clone(), &token)?;
     let address = door.local_addr();
-    let db = Arc::new(Db::open(database, lock.is_after_crash())?);
+    let backups = build::backups(config);
+    let db = Arc::new(Db::open_with(
+        database,
+        lock.is_after_crash(),
+        Some(backups),
+    )?);
     lock.opened();
     log::info!("SQLite {}", crate::storage::sqlite_version());
     std::env::set_current_dir(&config.workspace_dir).context("cannot enter the workspace")?;
@@ -57,41 +65,46 @@ pub fn run(launch: &Launch) -> Result<()> {
     let (queue, inbox) = session_queue();
     let workspace = build::open_workspace(launch)?;
     let accounts = feishu::accounts(config, &db, &health, &workspace);
-    let (mut bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
+    let (bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
     let sink = Arc::new(Outlets {
         door: door.sink(),
         feishu: bots.sink(),
     });
-    let observers = turn_observers();
     let parts = build::parts(
         launch,
         db.clone(),
         sink,
-        health,
-        observers,
+        health.clone(),
+        turn_observers(),
         pushers,
         workspace,
     )?;
+    let sandbox = parts.sandbox.clone();
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
-        let dispatcher = Dispatcher::new(OutboxRows(db.clone()), parts.pushers);
+        let rows = OutboxRows::new(db.clone(), config.gateway.outbox_max_age);
+        let dispatcher = Dispatcher::new(rows, parts.pushers);
         let wake = parts.outbox_wake;
         move || dispatcher.run(&wake)
     })?;
     let check = check_in_background(&db)?;
+    let upkeep = Upkeep::start(config, db.clone(), &fatal)?;
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
     // Before anybody can know that it runs: who sends a signal then means an end in order.
     let signals = watch_signals()?;
     lock.announce(address);
     log::info!("listening on {address}");
+    let probe = Probe::start(sandbox, &config.workspace_dir, health)?;
 
     wait_for_end(signals);
+    let probe = probe.end();
+    let upkeep = upkeep.stop();
     bots.stop_intake();
     let mut late = session.stop(GRACE);
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
     late.extend(bots.stop(flushed));
-    for thread in std::iter::once(outbound).chain(check) {
+    for thread in [outbound, upkeep, probe].into_iter().chain(check) {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {
@@ -142,9 +155,17 @@ fn door_config(config: &Config) -> DoorConfig {
         max_connections: config.gateway.max_connections,
         // Children that may use the network run under our user id: the id then proves nothing.
         auth: match config.gateway.auth {
-            Auth::Auto if !config.sandbox.network => AuthMode::Auto,
+            Auth::Auto if !children_have_network(config) => AuthMode::Auto,
             Auth::Auto | Auth::Token => AuthMode::Token,
         },
+    }
+}
+
+fn children_have_network(config: &Config) -> bool {
+    match config.sandbox.level {
+        SandboxLevel::Off => false,
+        SandboxLevel::Workspace => config.sandbox.network,
+        SandboxLevel::Full => true,
     }
 }
 

@@ -26,12 +26,31 @@ impl Part {
     }
 }
 
+/// How commands are confined, as found once after start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SandboxState {
+    /// `off`, `workspace` or `full`.
+    pub level: &'static str,
+    /// `active`, `reduced` (a protection is missing and not required), `refused` (one is missing and required), `none`
+    /// (level `full`) or `off`.
+    pub status: &'static str,
+    /// The Landlock version in force, 0 for none.
+    pub landlock: u32,
+    /// Whether system calls are filtered.
+    pub seccomp: bool,
+    /// Whether private files are hidden by a mount namespace.
+    pub mounts: bool,
+    /// Whether commands may use the network.
+    pub network: bool,
+}
+
 /// Counters and states; every field may be read and written from any thread.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
     /// Unix seconds since when a part is degraded; 0 while it is ok.
     degraded_since: [AtomicU64; Part::ALL.len()],
+    sandbox: OnceLock<SandboxState>,
     /// Clients connected now.
     pub clients: AtomicU64,
     /// Turns running now.
@@ -151,6 +170,7 @@ impl Default for Health {
         Self {
             started: Instant::now(),
             degraded_since: Default::default(),
+            sandbox: OnceLock::new(),
             clients: AtomicU64::new(0),
             turns_running: AtomicU64::new(0),
             turns_done: AtomicU64::new(0),
@@ -183,6 +203,16 @@ impl Health {
             0 => None,
             since => Some(since),
         }
+    }
+
+    /// Notes how commands are confined; the first note stands.
+    pub fn set_sandbox(&self, state: SandboxState) {
+        let _ = self.sandbox.set(state);
+    }
+
+    /// Returns how commands are confined, once that is known.
+    pub fn sandbox(&self) -> Option<&SandboxState> {
+        self.sandbox.get()
     }
 
     /// Returns the seconds since start.

@@ -11,5 +11,5 @@ mod redact;
 pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
 pub use crash::crash_point;
 pub use events::{Event, Observer, Observers};
-pub use health::{ChannelHealth, Health, LinkState, Part};
+pub use health::{ChannelHealth, Health, LinkState, Part, SandboxState};
 pub use redact::Redactor;

@@ -12,11 +12,11 @@ mod request;
 
 use super::feed::Feed;
 use super::http::Http;
-use super::quirks::{LearnedQuirks, Quirks};
+use super::quirks::LearnedQuirks;
 use super::read;
-use super::retry::{Again, Failure};
-use super::service::{Refusal, Service, ServiceSettings};
-use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
+use super::retry::Failure;
+use super::service::{Adapter, Service, ServiceSettings};
+use super::{Dialect, Reply, Request};
 use crate::chat::Usage;
 use crate::threads::CancelToken;
 use assemble::{Assembler, Segment, Stop};
@@ -44,6 +44,74 @@ impl Anthropic {
         }
     }
 
+    /// Sends one request and reads its response.
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        call: &mut Call,
+        feed: &mut Feed<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Segment, Failure> {
+        let settings = &self.service.settings;
+        let model = request.model.model_id.as_str();
+        let quirks = self.service.quirks(model);
+        let paused = call.paused();
+        let ask = Ask {
+            request,
+            quirks: &quirks,
+            provider: &settings.name,
+            stream: quirks.stream.unwrap_or(settings.stream),
+            without_thinking: call.without_thinking,
+            room: call.room,
+            paused: &paused,
+        };
+        let body = request::encode(&ask);
+        let answer = self
+            .service
+            .post(&self.own_headers(), &body, feed, cancel)?;
+        if !(200..300).contains(&answer.status()) {
+            let refusal = self.service.refusal(answer, feed)?;
+            if call.learn(&refusal.fault, ask.max_tokens()) {
+                return Err(refusal.at_once());
+            }
+            return Err(self.service.learn(refusal, model, &quirks));
+        }
+        let secrets = self.service.secrets();
+        let mut assembler = Assembler::new(&secrets, call.text_bytes());
+        let ending = read::read(answer, &mut assembler, feed);
+        assembler.finish(ending, feed)
+    }
+
+    /// The version and the key; a configured `Authorization` takes the key's place, because the service prefers ours.
+    fn own_headers(&self) -> Vec<(&str, &str)> {
+        let key = self.service.settings.api_key.expose();
+        let mut headers = vec![("anthropic-version", VERSION)];
+        if !key.is_empty() && !self.service.sets_header("authorization") {
+            headers.push(("x-api-key", key));
+        }
+        headers
+    }
+}
+
+/// What is left when a later response of a call fails: the text of the earlier ones, if there was any.
+fn cut_off(failure: Failure, feed: &Feed<'_>) -> Result<Segment, Failure> {
+    let stop = read::salvage(failure, feed)?;
+    Ok(Segment {
+        blocks: Vec::new(),
+        stop: Stop::Ended(stop),
+        usage: Usage::default(),
+        detail: None,
+    })
+}
+
+impl Adapter for Anthropic {
+    const DIALECT: Dialect = Dialect::Anthropic;
+    type Call = Call;
+
+    fn service(&self) -> &Service {
+        &self.service
+    }
+
     /// Asks until the answer is whole; a service that pauses is asked to go on.
     fn attempt(
         &self,
@@ -63,93 +131,6 @@ impl Anthropic {
                 return Ok(reply);
             }
         }
-    }
-
-    /// Sends one request and reads its response.
-    fn exchange(
-        &self,
-        request: &Request<'_>,
-        call: &mut Call,
-        feed: &mut Feed<'_>,
-        cancel: &CancelToken,
-    ) -> Result<Segment, Failure> {
-        let settings = &self.service.settings;
-        let model = request.model.model_id.as_str();
-        let quirks = self.service.quirks(model);
-        let paused = call.paused();
-        let body = request::encode(&Ask {
-            request,
-            quirks: &quirks,
-            provider: &settings.name,
-            stream: quirks.stream.unwrap_or(settings.stream),
-            without_thinking: call.without_thinking,
-            room: call.room,
-            paused: &paused,
-        });
-        let answer = self
-            .service
-            .post(&self.own_headers(), &body, feed, cancel)?;
-        if !(200..300).contains(&answer.status()) {
-            let refusal = self.service.refusal(answer, feed)?;
-            return Err(self.learn(refusal, call, model, &quirks));
-        }
-        let secrets = self.service.secrets();
-        let mut assembler = Assembler::new(&secrets, call.text_bytes());
-        let ending = read::read(answer, &mut assembler, feed);
-        assembler.finish(ending, feed)
-    }
-
-    /// The version and the key; a configured `Authorization` takes the key's place, because the service prefers ours.
-    fn own_headers(&self) -> Vec<(&str, &str)> {
-        let key = self.service.settings.api_key.expose();
-        let mut headers = vec![("anthropic-version", VERSION)];
-        if !key.is_empty() && !self.service.sets_header("authorization") {
-            headers.push(("x-api-key", key));
-        }
-        headers
-    }
-
-    fn learn(&self, refusal: Refusal, call: &mut Call, model: &str, used: &Quirks) -> Failure {
-        if call.learn(&refusal.fault) {
-            return Failure {
-                again: Again::AtOnce,
-                ..refusal.failure
-            };
-        }
-        self.service.learn(refusal, model, used)
-    }
-}
-
-/// What is left when a later response of a call fails: the text of the earlier ones, if there was any.
-fn cut_off(failure: Failure, feed: &Feed<'_>) -> Result<Segment, Failure> {
-    let stop = read::salvage(failure, feed)?;
-    Ok(Segment {
-        blocks: Vec::new(),
-        stop: Stop::Ended(stop),
-        usage: Usage::default(),
-        detail: None,
-    })
-}
-
-impl Provider for Anthropic {
-    fn name(&self) -> &str {
-        &self.service.settings.name
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect::Anthropic
-    }
-
-    fn stream(
-        &self,
-        request: &Request<'_>,
-        on_delta: &mut dyn FnMut(Delta<'_>),
-        cancel: &CancelToken,
-    ) -> Result<Reply, ProviderError> {
-        let mut call = Call::default();
-        self.service.call(on_delta, cancel, |feed| {
-            self.attempt(request, &mut call, feed, cancel)
-        })
     }
 }
 

@@ -208,7 +208,8 @@ type Key = (String, String);
 
 /// How far estimates lie from what services count, learned per service and model.
 ///
-/// Holds one number for each pair that answered; the pairs come from the configuration.
+/// Holds one number for each pair that answered; a service goes by any name that stays the same. The pairs come from the
+/// configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Calibration {
     ratios: HashMap<Key, f64>,
@@ -241,22 +242,22 @@ impl Calibration {
     }
 
     /// Learns from an answered request; small ones and those with images are ignored.
-    pub fn observe(&mut self, base_url: &str, model: &str, sample: Sample) {
+    pub fn observe(&mut self, service: &str, model: &str, sample: Sample) {
         let smallest = u64::from(sample.estimated).min(sample.reported);
         if sample.has_images || smallest < u64::from(MIN_SAMPLE) {
             return;
         }
         let ratio = sample.reported as f64 / f64::from(sample.estimated);
         let ratio = ratio.clamp(*RATIOS.start(), *RATIOS.end());
-        let mean = self.ratio(base_url, model);
+        let mean = self.ratio(service, model);
         let mean = mean + WEIGHT * (ratio - mean);
         self.ratios
-            .insert((base_url.to_owned(), model.to_owned()), mean);
+            .insert((service.to_owned(), model.to_owned()), mean);
     }
 
     /// Returns the factor between estimates and this model's own count, 0.6 to 2.5.
-    pub fn ratio(&self, base_url: &str, model: &str) -> f64 {
-        let key = (base_url.to_owned(), model.to_owned());
+    pub fn ratio(&self, service: &str, model: &str) -> f64 {
+        let key = (service.to_owned(), model.to_owned());
         self.ratios.get(&key).copied().unwrap_or(START)
     }
 
@@ -265,8 +266,8 @@ impl Calibration {
     /// With `last`, a sample of an earlier request of the same dialog, model and tools that this one only adds to, the
     /// reported count stands for the old part and only what was added is estimated. After history was cut there is no
     /// such sample; one whose estimate is larger than this one is ignored.
-    pub fn predict(&self, base_url: &str, model: &str, estimate: u32, last: Option<Sample>) -> u32 {
-        let ratio = self.ratio(base_url, model);
+    pub fn predict(&self, service: &str, model: &str, estimate: u32, last: Option<Sample>) -> u32 {
+        let ratio = self.ratio(service, model);
         let known = last.filter(|last| last.reported > 0 && last.estimated <= estimate);
         match known {
             Some(last) => {

@@ -92,6 +92,7 @@ const OVERFLOW: &[&[&str]] = &[
     &["input is too long"],
     &["too many tokens"],
     &["request too large for model"],
+    &["max length exceeded"],
 ];
 
 /// The same: an image is not taken, or none is. Only with statuses that can mean it.
@@ -256,6 +257,11 @@ impl Fault {
     /// Whether the error's words contain a lower-case text.
     pub(crate) fn says(&self, text: &str) -> bool {
         self.text.contains(text)
+    }
+
+    /// Whether the prompt is too long, or is together with what was left for the answer.
+    pub(crate) fn is_overflow(&self) -> bool {
+        self.class() == Class::Overflow
     }
 
     /// The error's words in lower case.

@@ -1,7 +1,7 @@
 //! The HTTP client all model services share: one agent, its connections reused, every wait limited and stoppable.
 //!
 //! Calls run and block on the turn that asks; `CancelToken::cancel` shuts the socket of the running call from any thread.
-//! TLS roots are loaded at the first https call. No redirects, no proxies, no compression, no retries (`retry`), and no
+//! TLS roots are loaded at the first https call. A service with certificates of its own gets a client of its own. No redirects, no proxies, no compression, no retries (`retry`), and no
 //! knowledge of any wire format.
 
 mod resolve;
@@ -9,9 +9,13 @@ mod transport;
 mod watch;
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, RootCertStore};
 use ureq::http::{HeaderMap, Response};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 use ureq::{Agent, Body, BodyReader};
 
@@ -104,6 +108,8 @@ pub(crate) enum HttpError {
         /// The connection came from the pool and the server may have closed it before the request came.
         stale: bool,
     },
+    /// The service's certificate is not accepted.
+    Untrusted(String),
     /// The address or a header cannot be sent.
     Invalid(String),
     /// The body is longer than the limit.
@@ -130,8 +136,39 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Makes a client. Cheap: nothing is resolved, connected or loaded yet.
+    /// Makes a client that trusts the usual public authorities. Cheap: nothing is resolved, connected or loaded yet.
     pub fn new() -> Self {
+        Self::with_roots(RootCerts::WebPki)
+    }
+
+    /// Makes a client that trusts nobody but the certificates in a PEM text, authorities or single servers.
+    ///
+    /// Errors with a few words on what is wrong with the text.
+    pub fn trusting(pem: &[u8]) -> Result<Self, String> {
+        let mut certificates: Vec<Certificate<'static>> = Vec::new();
+        for item in ureq::tls::parse_pem(pem) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                // A key beside its certificate is none of our business.
+                Ok(_) => {}
+                Err(_) => return Err("it is not valid PEM".to_owned()),
+            }
+        }
+        if certificates.is_empty() {
+            return Err("it holds no certificate in PEM form".to_owned());
+        }
+        // The client leaves out silently what it cannot use.
+        let ders = certificates
+            .iter()
+            .map(|certificate| CertificateDer::from(certificate.der()));
+        if RootCertStore::empty().add_parsable_certificates(ders).1 > 0 {
+            return Err("one of its certificates cannot be read".to_owned());
+        }
+        let roots = Arc::new(certificates);
+        Ok(Self::with_roots(RootCerts::Specific(roots)))
+    }
+
+    fn with_roots(roots: RootCerts) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -144,6 +181,7 @@ impl Http {
             .max_idle_connections(IDLE_CONNECTIONS)
             .max_idle_connections_per_host(IDLE_PER_HOST)
             .max_idle_age(IDLE_AGE)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         let connector =
             ().chain(transport::AbortTcp::default())
@@ -209,9 +247,35 @@ fn explain(error: ureq::Error, exchange: &Exchange) -> HttpError {
             detail: "host not found".to_owned(),
             stale: false,
         },
-        ureq::Error::Io(error) => network(error.to_string()),
+        ureq::Error::Rustls(rustls::Error::InvalidCertificate(reason)) => untrusted(&reason),
+        ureq::Error::Io(error) => {
+            let tls: Option<&rustls::Error> =
+                error.get_ref().and_then(|inner| inner.downcast_ref());
+            match tls {
+                Some(rustls::Error::InvalidCertificate(reason)) => untrusted(reason),
+                _ => network(error.to_string()),
+            }
+        }
         other => network(other.to_string()),
     }
+}
+
+fn untrusted(reason: &CertificateError) -> HttpError {
+    HttpError::Untrusted(match reason {
+        CertificateError::UnknownIssuer => "nobody that is trusted has issued it".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another host".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".to_owned()
+        }
+        // What `openssl req -x509` makes if it is not told otherwise; the TLS library has no class of its own for it.
+        other if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is an authority's, not a server's; make it with basicConstraints CA:FALSE"
+                .to_owned()
+        }
+        other => other.to_string(),
+    })
 }
 
 /// A response whose body is still to be read.

@@ -1,7 +1,8 @@
 //! Model services: the `Provider` trait and one file per API.
 //!
 //! Shared by all APIs: `http` (the client), `service` (one configured service and a call's way to it), `read`, `sse`,
-//! `leaf` (reading answers), `history` (what replayed messages look like), `fault` (what error answers mean), `retry`,
+//! `leaf` (reading answers), `history` (what replayed messages look like), `fault` (what error answers mean), `room` (how
+//! long answers may be), `retry`,
 //! `breaker`, `quirks` (how services differ, known and learned) and `feed` (what is passed on, and reminders). `openai`
 //! and `anthropic` are adapters.
 //!
@@ -22,6 +23,7 @@ mod openai;
 mod quirks;
 mod read;
 mod retry;
+mod room;
 mod schema;
 mod service;
 mod sse;
@@ -111,7 +113,7 @@ pub struct Reply {
     pub usage: Usage,
     /// From sending the request to the first piece of answer.
     pub first_token: Option<Duration>,
-    /// HTTP attempts made, 1 for a call that worked at once.
+    /// HTTP requests made, 1 for a call that worked at once.
     pub attempts: u32,
 }
 

@@ -14,8 +14,9 @@ use super::http::{Answer, Http};
 use super::quirks::{Change, LearnedQuirks, Quirks};
 use super::read;
 use super::retry::Failure;
-use super::service::{Service, ServiceSettings};
-use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
+use super::room::Room;
+use super::service::{Adapter, Service, ServiceSettings};
+use super::{Dialect, Reply, Request};
 use crate::threads::CancelToken;
 use assemble::{Assembler, Origin};
 
@@ -36,17 +37,61 @@ impl OpenAi {
         }
     }
 
+    fn send(
+        &self,
+        request: &Request<'_>,
+        quirks: &Quirks,
+        limit: Option<u32>,
+        feed: &mut Feed<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Answer, Failure> {
+        let settings = &self.service.settings;
+        let stream = quirks.stream.unwrap_or(settings.stream);
+        let body = request::encode(request, quirks, &settings.name, stream, limit);
+        let key = settings.api_key.expose();
+        let bearer = format!("Bearer {key}");
+        let own_headers = [("authorization", bearer.as_str())];
+        let own_headers = if key.is_empty() {
+            &[]
+        } else {
+            own_headers.as_slice()
+        };
+        Ok(self.service.post(own_headers, &body, feed, cancel)?)
+    }
+}
+
+/// What the next request of a call must take into account.
+#[derive(Default)]
+pub(crate) struct Call {
+    /// How many tokens fit behind this prompt.
+    room: Room,
+}
+
+impl Adapter for OpenAi {
+    const DIALECT: Dialect = Dialect::OpenAi;
+    type Call = Call;
+
+    fn service(&self) -> &Service {
+        &self.service
+    }
+
     fn attempt(
         &self,
         request: &Request<'_>,
+        call: &mut Call,
         feed: &mut Feed<'_>,
         cancel: &CancelToken,
     ) -> Result<Reply, Failure> {
         let model = request.model.model_id.as_str();
         let quirks = self.service.quirks(model);
-        let answer = self.send(request, &quirks, feed, cancel)?;
+        let limit = request::limit(request.model, &quirks, call.room);
+        let answer = self.send(request, &quirks, limit, feed, cancel)?;
         if !(200..300).contains(&answer.status()) {
             let refusal = self.service.refusal(answer, feed)?;
+            // Without a limit the prompt alone is too long.
+            if limit.is_some_and(|asked| refusal.teaches_room(&mut call.room, asked)) {
+                return Err(refusal.at_once());
+            }
             return Err(self.service.learn(refusal, model, &quirks));
         }
         let origin = Origin {
@@ -60,47 +105,6 @@ impl OpenAi {
             self.service.note(model, Change::OpenThink);
         }
         assembler.finish(ending, feed)
-    }
-
-    fn send(
-        &self,
-        request: &Request<'_>,
-        quirks: &Quirks,
-        feed: &mut Feed<'_>,
-        cancel: &CancelToken,
-    ) -> Result<Answer, Failure> {
-        let settings = &self.service.settings;
-        let stream = quirks.stream.unwrap_or(settings.stream);
-        let body = request::encode(request, quirks, &settings.name, stream);
-        let key = settings.api_key.expose();
-        let bearer = format!("Bearer {key}");
-        let own_headers = [("authorization", bearer.as_str())];
-        let own_headers = if key.is_empty() {
-            &[]
-        } else {
-            own_headers.as_slice()
-        };
-        Ok(self.service.post(own_headers, &body, feed, cancel)?)
-    }
-}
-
-impl Provider for OpenAi {
-    fn name(&self) -> &str {
-        &self.service.settings.name
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect::OpenAi
-    }
-
-    fn stream(
-        &self,
-        request: &Request<'_>,
-        on_delta: &mut dyn FnMut(Delta<'_>),
-        cancel: &CancelToken,
-    ) -> Result<Reply, ProviderError> {
-        self.service
-            .call(on_delta, cancel, |feed| self.attempt(request, feed, cancel))
     }
 }
 

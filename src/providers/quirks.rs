@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault::Fault;
+use super::room;
 
 /// Pairs of base URL and model come from the configuration; more than this means something is odd.
 const MAX_LEARNED: usize = 1024;
@@ -35,6 +36,8 @@ pub(crate) struct Quirks {
     pub(crate) token_field: TokenField,
     /// The most the token field may say.
     pub(crate) token_cap: Option<u32>,
+    /// Whether the token field is sent where the format allows to leave it out.
+    pub(crate) token_limit: bool,
     /// What the token field says if nothing is configured and the format demands it. Reasoning counts into it.
     pub(crate) output_tokens: u32,
     /// Whether the ends of what stays the same may be marked for the service's cache.
@@ -57,6 +60,7 @@ impl Default for Quirks {
         Self {
             token_field: TokenField::MaxTokens,
             token_cap: None,
+            token_limit: true,
             output_tokens: 8_192,
             cache_marks: true,
             temperature: true,
@@ -74,6 +78,7 @@ impl Default for Quirks {
 pub(crate) enum Change {
     TokenField(TokenField),
     TokenCap(u32),
+    NoTokenLimit,
     OutputTokens(u32),
     NoCacheMarks,
     NoTemperature,
@@ -89,6 +94,7 @@ impl Quirks {
         match change {
             Change::TokenField(field) => self.token_field = field,
             Change::TokenCap(cap) => self.token_cap = Some(cap),
+            Change::NoTokenLimit => self.token_limit = false,
             Change::OutputTokens(count) => self.output_tokens = count,
             Change::NoCacheMarks => self.cache_marks = false,
             Change::NoTemperature => self.temperature = false,
@@ -214,6 +220,22 @@ const UNKNOWN: &[&str] = &[
     "deprecated",
 ];
 
+/// Words of a service that knows a field but not such a value.
+const REFUSED: &[&str] = &[
+    "invalid",
+    "unsupported",
+    "not supported",
+    "does not support",
+    "unknown",
+    "unrecognized",
+    "not permitted",
+    "not allowed",
+    "too large",
+    "非法",
+    "不合法",
+    "无效",
+];
+
 /// What refusals teach. The first row that changes anything wins, so the more exact ones come first.
 const LESSONS: &[Lesson] = &[
     Lesson {
@@ -283,29 +305,6 @@ const LESSONS: &[Lesson] = &[
     },
 ];
 
-/// Reads the upper bound out of "range of max_tokens should be [1, N]", "supports at most N completion tokens" and
-/// "max_tokens: M > N, which is the maximum allowed number of output tokens".
-fn token_cap(fault: &Fault) -> Option<u32> {
-    let text = fault.text();
-    if !text.contains("max_tokens") && !text.contains("max_completion_tokens") {
-        return None;
-    }
-    let after_range = || text.split_once("should be [1,").map(|(_, rest)| rest);
-    let after_most = || text.split_once("at most ").map(|(_, rest)| rest);
-    let after_comparison = || {
-        let (before, _) = text.split_once(", which is the maximum")?;
-        before.rsplit_once('>').map(|(_, bound)| bound)
-    };
-    let rest = after_range()
-        .or_else(after_most)
-        .or_else(after_comparison)?
-        .trim_start();
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..end].parse().ok().filter(|cap| *cap > 0)
-}
-
 /// What a refusal teaches about a model with these quirks, if it teaches anything new.
 fn lesson(fault: &Fault, quirks: &Quirks) -> Option<Change> {
     if !matches!(fault.status, 400 | 422) {
@@ -316,17 +315,22 @@ fn lesson(fault: &Fault, quirks: &Quirks) -> Option<Change> {
         changed.apply(change);
         changed != *quirks
     };
-    if let Some(cap) = token_cap(fault) {
+    if let Some(cap) = room::cap_in(fault) {
         let lower = quirks.token_cap.is_none_or(|known| cap < known);
         return lower.then_some(Change::TokenCap(cap));
     }
     let says = |text: &str| fault.says(text) || fault.param.as_deref() == Some(text);
-    LESSONS
+    let by_table = LESSONS
         .iter()
         .filter(|row| row.texts.iter().all(|text| says(text)))
         .filter(|row| row.any.is_empty() || row.any.iter().any(|text| says(text)))
         .map(|row| row.change)
-        .find(|change| teaches(*change))
+        .find(|change| teaches(*change));
+    // A limit that is refused without a word about a better one.
+    let refused =
+        || room::is_named(fault) && !fault.is_overflow() && REFUSED.iter().any(|text| says(text));
+    by_table
+        .or_else(|| (refused() && teaches(Change::NoTokenLimit)).then_some(Change::NoTokenLimit))
 }
 
 /// What was learned from services since the process started; clones share it.
@@ -504,6 +508,21 @@ mod tests {
                 "The reasoning_content field is not accepted in messages",
                 &plain,
                 Some(Change::Echo(Echo::Never)),
+            ),
+            (
+                "max_tokens参数非法。请检查文档。",
+                &plain,
+                Some(Change::NoTokenLimit),
+            ),
+            (
+                "Unsupported parameter: max_tokens",
+                &plain,
+                Some(Change::NoTokenLimit),
+            ),
+            (
+                "max_tokens参数非法。请检查文档。",
+                &with(Change::NoTokenLimit),
+                None,
             ),
             ("messages must not be empty", &plain, None),
             ("tools.0.name is invalid", &plain, None),

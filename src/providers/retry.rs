@@ -83,6 +83,9 @@ impl From<HttpError> for Failure {
                     Again::After(None)
                 },
             },
+            HttpError::Untrusted(reason) => Self::final_(ProviderError::Network(format!(
+                "its certificate is not accepted ({reason}); ca_file names certificates of your own"
+            ))),
             HttpError::Invalid(detail) => Self::final_(ProviderError::BadRequest(detail)),
             HttpError::TooLarge => Self::final_(ProviderError::Undecodable(
                 "it is longer than the limit".to_owned(),
@@ -115,6 +118,8 @@ pub(crate) fn run(
         let failure = match attempt(feed) {
             Ok(reply) => {
                 breaker.worked();
+                // A reply may have taken several requests of its own.
+                let attempts = attempts - 1 + reply.attempts;
                 return Ok(Reply { attempts, ..reply });
             }
             Err(failure) => failure,

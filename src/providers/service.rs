@@ -9,7 +9,8 @@ use super::feed::{Feed, Pace};
 use super::http::{Answer, Http, HttpError, Limits, Post};
 use super::quirks::{Change, LearnedQuirks, Quirks};
 use super::retry::{self, Again, Failure};
-use super::{Delta, ProviderError, Reply};
+use super::room::Room;
+use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
 use crate::config::Secret;
 use crate::threads::CancelToken;
 
@@ -57,6 +58,67 @@ impl ServiceSettings {
 pub(crate) struct Refusal {
     pub(crate) fault: Fault,
     pub(crate) failure: Failure,
+}
+
+impl Refusal {
+    /// Learns how much room the prompt of a call leaves; see [`Room::learn`].
+    pub(crate) fn teaches_room(&self, room: &mut Room, asked: u32) -> bool {
+        matches!(self.fault.status, 400 | 422) && room.learn(&self.fault, asked)
+    }
+
+    /// The failure of a call whose next request differs and follows at once.
+    pub(crate) fn at_once(self) -> Failure {
+        Failure {
+            again: Again::AtOnce,
+            ..self.failure
+        }
+    }
+}
+
+/// A wire format over HTTP; everything but the format itself is alike for all of them.
+pub(crate) trait Adapter: Send + Sync {
+    /// The rules a history must obey.
+    const DIALECT: Dialect;
+    /// What one call learns on its way.
+    type Call: Default;
+
+    /// The service that is asked.
+    fn service(&self) -> &Service;
+
+    /// Makes one request, or several if the format wants that, and reads the answer.
+    fn attempt(
+        &self,
+        request: &Request<'_>,
+        call: &mut Self::Call,
+        feed: &mut Feed<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Reply, Failure>;
+}
+
+impl<A: Adapter> Provider for A {
+    fn name(&self) -> &str {
+        &self.service().settings.name
+    }
+
+    fn dialect(&self) -> Dialect {
+        A::DIALECT
+    }
+
+    fn stream(
+        &self,
+        request: &Request<'_>,
+        on_delta: &mut dyn FnMut(Delta<'_>),
+        cancel: &CancelToken,
+    ) -> Result<Reply, ProviderError> {
+        let Service {
+            settings, breaker, ..
+        } = self.service();
+        let mut feed = Feed::new(&settings.name, &settings.pace, on_delta);
+        let mut call = A::Call::default();
+        retry::run(settings.pace.retry, breaker, &mut feed, cancel, |feed| {
+            self.attempt(request, &mut call, feed, cancel)
+        })
+    }
 }
 
 /// A service in use.
@@ -155,24 +217,11 @@ impl Service {
 
     /// Learns from a refusal of a request made with `used`; if it teaches something, the next request follows at once.
     pub(crate) fn learn(&self, refusal: Refusal, model: &str, used: &Quirks) -> Failure {
-        let Refusal { fault, mut failure } = refusal;
         let base_url = &self.settings.base_url;
-        if self.learned.learn(base_url, model, used, &fault) {
-            failure.again = Again::AtOnce;
+        if self.learned.learn(base_url, model, used, &refusal.fault) {
+            return refusal.at_once();
         }
-        failure
-    }
-
-    /// Runs attempts until one answers or no more can be made.
-    pub(crate) fn call(
-        &self,
-        on_delta: &mut dyn FnMut(Delta<'_>),
-        cancel: &CancelToken,
-        attempt: impl FnMut(&mut Feed<'_>) -> Result<Reply, Failure>,
-    ) -> Result<Reply, ProviderError> {
-        let pace = &self.settings.pace;
-        let mut feed = Feed::new(&self.settings.name, pace, on_delta);
-        retry::run(pace.retry, &self.breaker, &mut feed, cancel, attempt)
+        refusal.failure
     }
 
     /// What must not appear in error texts.

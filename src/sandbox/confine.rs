@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
@@ -18,6 +19,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities,
 };
 
+use super::masks::Masks;
 use super::protocol::{Confine, Protection};
 use super::seccomp;
 
@@ -28,7 +30,7 @@ const ABI_WANTED: ABI = ABI::V7;
 const ABI_SCOPES: u32 = 6;
 
 /// Programs, libraries and their settings; `/nix` is where NixOS keeps them. Missing ones are skipped.
-const SYSTEM: [&str; 10] = [
+pub(super) const SYSTEM: [&str; 10] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
 ];
 
@@ -41,12 +43,15 @@ const DEVICES: [&str; 5] = [
 ];
 
 /// Confines the calling thread; an error names the protection that is missing although it is required.
-pub(super) fn apply(confine: &Confine) -> Result<Protection, String> {
+pub(super) fn apply(confine: &Confine, masks: &Masks) -> Result<Protection, String> {
     drop_capabilities().map_err(|e| format!("dropping capabilities: {e}"))?;
     // Landlock and seccomp set it too; where both are missing it is still worth having.
     rustix::thread::set_no_new_privs(true).map_err(|e| format!("no_new_privs: {e}"))?;
-    let mut protection = Protection::default();
-    match restrict_files(confine) {
+    let mut protection = Protection {
+        masked: masks.covered,
+        ..Protection::default()
+    };
+    match restrict_files(confine, masks) {
         Ok(abi) => {
             protection.landlock_abi = abi;
             protection.scoped = abi >= ABI_SCOPES;
@@ -95,7 +100,7 @@ fn drop_capabilities() -> rustix::io::Result<()> {
 }
 
 /// Applies the Landlock rules and returns the version in force.
-fn restrict_files(confine: &Confine) -> Result<u32, Box<dyn Error>> {
+fn restrict_files(confine: &Confine, masks: &Masks) -> Result<u32, Box<dyn Error>> {
     let mut wanted = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI_WANTED))?
@@ -103,7 +108,7 @@ fn restrict_files(confine: &Confine) -> Result<u32, Box<dyn Error>> {
     if !confine.network {
         wanted = wanted.handle_access(AccessNet::from_all(ABI_WANTED))?;
     }
-    let status = allow(wanted.create()?, confine)?.restrict_self()?;
+    let status = allow(wanted.create()?, confine, masks)?.restrict_self()?;
     match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => Err("not available in this kernel".into()),
         (_, LandlockStatus::Available { effective_abi, .. }) => {
@@ -113,12 +118,29 @@ fn restrict_files(confine: &Confine) -> Result<u32, Box<dyn Error>> {
     }
 }
 
-fn allow(rules: RulesetCreated, confine: &Confine) -> Result<RulesetCreated, Box<dyn Error>> {
+fn allow(
+    rules: RulesetCreated,
+    confine: &Confine,
+    masks: &Masks,
+) -> Result<RulesetCreated, Box<dyn Error>> {
     let read = AccessFs::from_read(ABI_WANTED);
     let device: BitFlags<AccessFs> =
         AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
     let rules = rules
-        .add_rules(path_beneath_rules(SYSTEM, read))?
+        .add_rules(path_beneath_rules(
+            SYSTEM
+                .into_iter()
+                .flat_map(|root| around(root.as_ref(), &masks.uncovered)),
+            read,
+        ))?
+        .add_rules(path_beneath_rules(
+            listings(&masks.uncovered),
+            AccessFs::ReadDir,
+        ))?
+        .add_rules(path_beneath_rules(
+            shared_memory(masks),
+            AccessFs::from_all(ABI_WANTED),
+        ))?
         .add_rules(path_beneath_rules(["/proc"], read & !AccessFs::Execute))?
         .add_rules(path_beneath_rules(DEVICES, device))?
         .add_rules(path_beneath_rules(name_resolution(confine), read))?
@@ -128,6 +150,33 @@ fn allow(rules: RulesetCreated, confine: &Confine) -> Result<RulesetCreated, Box
         let rule = PathBeneath::new(PathFd::new(folder)?, AccessFs::from_all(ABI_WANTED));
         Ok(rules.add_rule(rule)?)
     })
+}
+
+/// Returns the folder, or all in it but the paths to leave out. Beyond them nothing new is found in such a folder.
+fn around(folder: &Path, left_out: &[PathBuf]) -> Vec<PathBuf> {
+    let Ok(real) = folder.canonicalize() else {
+        return Vec::new();
+    };
+    if left_out.contains(&real) {
+        return Vec::new();
+    }
+    if !left_out.iter().any(|path| path.starts_with(&real)) {
+        return vec![real];
+    }
+    let entries = std::fs::read_dir(&real).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| around(&entry.path(), left_out))
+        .collect()
+}
+
+/// Returns the folders that are allowed entry by entry: their names can still be listed.
+fn listings(left_out: &[PathBuf]) -> impl Iterator<Item = &Path> {
+    left_out.iter().filter_map(|path| path.parent())
+}
+
+/// The command's own shared memory; without a mount namespace it would be everybody's.
+fn shared_memory(masks: &Masks) -> Option<&'static str> {
+    masks.covered.then_some(super::masks::SHARED_MEMORY)
 }
 
 /// With network on: the file that resolv.conf points to, which is usually under /run.

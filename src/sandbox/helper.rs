@@ -25,7 +25,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use super::launch::{Launched, Sweeper, launch};
 use super::processes::{Hunt, descendants, hunt, own_children};
 use super::protocol::{End, Instruction, Report};
-use super::{limits, wait};
+use super::{limits, masks, wait};
 
 /// How long processes that outlive the command get to end by themselves: a `>(filter)` is often a little later.
 const GRACE: Duration = Duration::from_millis(50);
@@ -68,15 +68,20 @@ fn supervise() -> io::Result<Report> {
     // Fails only for a group's leader, which is apart from the gateway's terminal signals already.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let mut supervisor = Supervisor::new()?;
     let instruction = read_instruction()?;
+    // Before anything that starts a thread, and before our files in /proc are closed to ourselves.
+    let masks = match instruction.confine.as_ref().map(masks::apply).transpose() {
+        Ok(masks) => masks.unwrap_or_default(),
+        Err(missing) => return Ok(Report::Unprotected(missing)),
+    };
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let deadline = Instant::now() + Duration::from_millis(instruction.deadline_ms);
     let Launched {
         main,
         protection,
         sweeper,
-    } = match launch(instruction)? {
+    } = match launch(instruction, masks)? {
         Ok(launched) => launched,
         Err(refusal) => return Ok(refusal),
     };

@@ -22,6 +22,7 @@ use rustix::process::{
     Pid, Signal, getppid, kill_process_group, setpriority_process, test_kill_process,
 };
 
+use super::masks::Masks;
 use super::protocol::{Instruction, Protection, Report};
 use super::{confine, limits};
 
@@ -59,10 +60,13 @@ impl Sweeper {
 type Started = (Pid, Protection);
 
 /// Starts the command; the inner error is why it was not.
-pub(super) fn launch(instruction: Instruction) -> io::Result<Result<Launched, Report>> {
+pub(super) fn launch(
+    instruction: Instruction,
+    masks: Masks,
+) -> io::Result<Result<Launched, Report>> {
     if instruction.confine.is_none() {
         return Ok(
-            start_from_thread(instruction)?.map(|(main, protection)| Launched {
+            start_from_thread(instruction, masks)?.map(|(main, protection)| Launched {
                 main,
                 protection,
                 sweeper: None,
@@ -74,7 +78,7 @@ pub(super) fn launch(instruction: Instruction) -> io::Result<Result<Launched, Re
     let (answer, launched) = bounded(1);
     let _thread = crate::threads::spawn("sweep", STACK_BYTES, move || {
         let enclosed = enclose_signals();
-        let started = start_from_thread(instruction);
+        let started = start_from_thread(instruction, masks);
         let _ = answer.send((started, enclosed));
         if enclosed {
             serve_sweeps(&queue);
@@ -109,22 +113,25 @@ fn serve_sweeps(queue: &Receiver<Sender<()>>) {
 }
 
 /// Runs `confine_and_start` on a thread of its own, which ends: what it confined itself to lives on in the command.
-fn start_from_thread(instruction: Instruction) -> io::Result<Result<Started, Report>> {
+fn start_from_thread(
+    instruction: Instruction,
+    masks: Masks,
+) -> io::Result<Result<Started, Report>> {
     let (answer, started) = bounded(1);
     let _thread = crate::threads::spawn("launch", STACK_BYTES, move || {
-        let _ = answer.send(confine_and_start(&instruction));
+        let _ = answer.send(confine_and_start(&instruction, &masks));
     })?;
     started.recv().map_err(io::Error::other)
 }
 
-fn confine_and_start(instruction: &Instruction) -> Result<Started, Report> {
+fn confine_and_start(instruction: &Instruction, masks: &Masks) -> Result<Started, Report> {
     let not_started = |error: io::Error| Report::NotStarted(error.to_string());
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(instruction.umask));
     // Of this thread and what it starts; failing is no reason not to run.
     let _ = setpriority_process(None, NICENESS);
     limits::apply().map_err(not_started)?;
     let protection = match &instruction.confine {
-        Some(confine) => confine::apply(confine).map_err(Report::Unprotected)?,
+        Some(confine) => confine::apply(confine, masks).map_err(Report::Unprotected)?,
         None => Protection::default(),
     };
     let pid = start(instruction).map_err(|error| not_started(explain(error, instruction)))?;

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! The lifeline is the supervisor's standard input: its end means that the call is cancelled or the gateway is gone.
-//! The supervisor's launching thread confines itself and starts the command, which inherits everything; Landlock,
-//! seccomp and no_new_privs belong to a thread, so the supervisor's main thread stays outside. It can therefore kill
+//! The supervisor enters a mount namespace of its own, in which private files are covered. Its launching thread then
+//! confines itself and starts the command, which inherits everything; Landlock, seccomp and no_new_privs belong to a
+//! thread, so the supervisor's main thread stays outside of these. It can therefore kill
 //! whatever it finds, and the command can neither signal nor trace it.
 //!
 //! Deliberately not here: what a tool makes of an outcome, and who may run what.
@@ -23,6 +24,7 @@ mod error;
 mod helper;
 mod launch;
 mod limits;
+mod masks;
 mod orphans;
 mod output;
 mod processes;

@@ -24,7 +24,7 @@ pub(super) struct Instruction {
 }
 
 /// How a command is confined.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Confine {
     /// Whether to refuse where a protection is missing.
     pub(super) required: bool,
@@ -34,6 +34,12 @@ pub(super) struct Confine {
     pub(super) read: Vec<OsString>,
     /// Folders with every right.
     pub(super) write: Vec<OsString>,
+    /// Files and folders of PicoBot that it must not see wherever they lie.
+    pub(super) private: Vec<OsString>,
+    /// An empty folder out of its reach, where what covers them is mounted.
+    pub(super) masks: OsString,
+    /// The folder among `write` that becomes its `/tmp`.
+    pub(super) tmp: OsString,
 }
 
 /// What a supervisor reports before it exits.
@@ -84,6 +90,8 @@ pub struct Protection {
     pub seccomp: bool,
     /// Whether it could not open network connections at all.
     pub network_off: bool,
+    /// Whether a mount namespace of its own hid private files from it.
+    pub masked: bool,
 }
 
 #[cfg(test)]
@@ -108,6 +116,8 @@ mod tests {
                 network: false,
                 read: vec![],
                 write: vec!["/w".into()],
+                private: vec!["/w/db".into()],
+                ..Confine::default()
             }),
         };
         let text = serde_json::to_string(&instruction).unwrap();

@@ -18,6 +18,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The longest a command may run, whatever its call says.
 const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a command that does nothing may take on a busy machine.
+const PROBE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How far commands are let.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Level {
@@ -43,6 +46,12 @@ pub struct Policy {
     pub network: bool,
     /// Further paths to read and execute. Missing ones are skipped.
     pub read_paths: Vec<PathBuf>,
+    /// Further folders with every right. Missing ones are skipped.
+    pub write_paths: Vec<PathBuf>,
+    /// Files and folders that commands must not see wherever they lie. Missing ones are skipped.
+    pub private: Vec<PathBuf>,
+    /// Variables of our own environment that commands get.
+    pub env: Vec<(OsString, OsString)>,
     /// The file mode mask of commands: the user's own, not the gateway's.
     pub umask: u32,
     /// Where private folders are made.
@@ -58,6 +67,9 @@ impl Policy {
             required: true,
             network: false,
             read_paths: Vec::new(),
+            write_paths: Vec::new(),
+            private: Vec::new(),
+            env: Vec::new(),
             umask,
             temp_dir: std::env::temp_dir(),
         }
@@ -119,6 +131,23 @@ impl Sandbox {
         &self.policy
     }
 
+    /// Finds out how commands in a workspace are confined, by running one that does nothing. Blocks for its run.
+    pub fn probe(
+        &self,
+        workspace: &Path,
+        cancel: &CancelToken,
+    ) -> Result<Protection, SandboxError> {
+        let call = Call {
+            workspace,
+            cwd: workspace,
+            argv: vec!["/bin/true".into()],
+            env: Vec::new(),
+            deadline: PROBE_DEADLINE,
+            output_cap: 0,
+        };
+        Ok(self.run(&call, cancel, &mut |_| {})?.protection)
+    }
+
     /// Runs a command and waits for its end; nothing it started is left then.
     ///
     /// `on_output` gets the raw output as it comes, all of it. Blocks at most for the deadline and a few seconds; after a
@@ -170,24 +199,51 @@ impl Sandbox {
     }
 
     fn instruction(&self, call: &Call<'_>, deadline: Duration, scratch: &Scratch) -> Instruction {
-        let confine = (self.policy.level != Level::Full).then(|| Confine {
-            required: self.policy.required,
-            network: self.policy.network,
-            read: self.policy.read_paths.iter().map(OsString::from).collect(),
-            write: vec![
-                call.workspace.into(),
-                scratch.home().into(),
-                scratch.tmp().into(),
-            ],
-        });
+        let confine = (self.policy.level != Level::Full).then(|| self.confine(call, scratch));
         Instruction {
             argv: call.argv.clone(),
             cwd: call.cwd.into(),
-            env: environment(call, scratch),
+            env: self.environment(call, scratch),
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
             umask: self.policy.umask,
             confine,
         }
+    }
+
+    fn confine(&self, call: &Call<'_>, scratch: &Scratch) -> Confine {
+        let policy = &self.policy;
+        let names = |paths: &[PathBuf]| paths.iter().map(OsString::from).collect::<Vec<_>>();
+        let mut write = vec![
+            call.workspace.into(),
+            scratch.home().into(),
+            scratch.tmp().into(),
+        ];
+        let present = policy.write_paths.iter().filter(|path| path.is_dir());
+        write.extend(present.map(OsString::from));
+        Confine {
+            required: policy.required,
+            network: policy.network,
+            read: names(&policy.read_paths),
+            write,
+            private: names(&policy.private),
+            masks: scratch.masks().into(),
+            tmp: scratch.tmp().into(),
+        }
+    }
+
+    fn environment(&self, call: &Call<'_>, scratch: &Scratch) -> Vec<(OsString, OsString)> {
+        let mut env: Vec<(OsString, OsString)> = vec![
+            ("PATH".into(), PATH.into()),
+            ("HOME".into(), scratch.home().into()),
+            ("TMPDIR".into(), scratch.tmp().into()),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("TERM".into(), "dumb".into()),
+        ];
+        env.extend(std::env::var_os("TZ").map(|zone| ("TZ".into(), zone)));
+        // A later entry of the same name wins.
+        env.extend(self.policy.env.iter().cloned());
+        env.extend(call.env.iter().cloned());
+        env
     }
 
     fn scratch(&self) -> Result<Arc<Scratch>, SandboxError> {
@@ -212,18 +268,4 @@ fn cancelled(kept: Kept) -> Outcome {
         survivors: 0,
         protection: Protection::default(),
     }
-}
-
-fn environment(call: &Call<'_>, scratch: &Scratch) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = vec![
-        ("PATH".into(), PATH.into()),
-        ("HOME".into(), scratch.home().into()),
-        ("TMPDIR".into(), scratch.tmp().into()),
-        ("LANG".into(), "C.UTF-8".into()),
-        ("TERM".into(), "dumb".into()),
-    ];
-    env.extend(std::env::var_os("TZ").map(|zone| ("TZ".into(), zone)));
-    // A later entry of the same name wins.
-    env.extend(call.env.iter().cloned());
-    env
 }

@@ -25,12 +25,14 @@ impl Scratch {
         let root = base.join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
         let mut private = DirBuilder::new();
         private.mode(0o700);
-        private.create(&root)?;
+        private.recursive(true).create(base)?;
+        private.recursive(false).create(&root)?;
         let lock = File::create_new(root.join(LOCK))?;
         lock.lock()?;
         let scratch = Self { root, _lock: lock };
         private.create(scratch.home())?;
         private.create(scratch.tmp())?;
+        private.create(scratch.masks())?;
         Ok(scratch)
     }
 
@@ -42,9 +44,16 @@ impl Scratch {
         self.root.join("tmp")
     }
 
+    /// Returns a folder that stays empty: supervisors mount what covers private files here, each in a view of its own.
+    pub(super) fn masks(&self) -> PathBuf {
+        self.root.join("masks")
+    }
+
     /// Tells whether the folders still exist; a system may clean its temporary folder at any time.
     pub(super) fn is_whole(&self) -> bool {
-        self.home().is_dir() && self.tmp().is_dir()
+        [self.home(), self.tmp(), self.masks()]
+            .iter()
+            .all(|folder| folder.is_dir())
     }
 }
 

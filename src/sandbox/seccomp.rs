@@ -61,6 +61,17 @@ const DENIED: &[i64] = &[
     libc::SYS_ioperm,
 ];
 
+/// Refused unless the process that they change is the caller, which is spelled 0: other processes of the same user, the
+/// gateway among them, could be slowed down or limited to death.
+const OWN_PROCESS_ONLY: [i64; 5] = [
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setattr,
+    // Which kind of subject comes first: anything but one process is refused too.
+    libc::SYS_setpriority,
+];
+
 /// Refused as well without network: what makes a connection of a socket.
 const DENIED_OFFLINE: &[i64] = &[
     libc::SYS_socket,
@@ -107,6 +118,14 @@ fn denials(network: bool) -> Result<Rules, seccompiler::BackendError> {
         .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_clone, clone);
     rules.insert(libc::SYS_socketpair, socketpair_denials()?);
+    for call in OWN_PROCESS_ONLY {
+        rules.insert(call, vec![rule(&[differs(0, 0)])?]);
+    }
+    // These two name their subject in the second argument.
+    rules.insert(libc::SYS_ioprio_set, vec![rule(&[differs(1, 0)])?]);
+    if let Some(first) = rules.get_mut(&libc::SYS_setpriority) {
+        first.push(rule(&[differs(1, 0)])?);
+    }
     if network {
         // No local sockets either: a daemon's socket (docker, D-Bus) would be a way out of the sandbox.
         let other = rule(&[differs(0, libc::AF_INET), differs(0, libc::AF_INET6)])?;

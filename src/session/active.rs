@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::replies::Replies;
-use crate::bus::Caller;
+use crate::bus::{Caller, ClientId};
 use crate::chat::SessionId;
 use crate::storage::{InboxId, TurnId};
 use crate::threads::CancelToken;
@@ -29,10 +29,35 @@ pub(super) enum DialogOp {
     Delete,
 }
 
+/// Who asked for something to be done to a dialog, and how.
+pub(super) struct Asker {
+    pub(super) caller: Caller,
+    /// The slash command it came as.
+    pub(super) command: Option<TypedCommand>,
+}
+
+/// A slash command whose answer comes later.
+pub(super) struct TypedCommand {
+    /// Its name without the slash.
+    pub(super) name: String,
+    /// The whole text.
+    pub(super) text: String,
+}
+
 /// Something to do in a dialog, in order.
 pub(super) enum Work {
     Input(Waiting),
-    Op(DialogOp, Caller),
+    Op(DialogOp, Asker),
+}
+
+impl Work {
+    /// Returns who waits for it.
+    pub(super) fn into_callers(self) -> Vec<Caller> {
+        match self {
+            Self::Input(waiting) => waiting.callers,
+            Self::Op(_, asker) => vec![asker.caller],
+        }
+    }
 }
 
 /// A dialog with work.
@@ -54,6 +79,15 @@ impl Active {
         }
     }
 
+    /// Lists the beginnings of the inputs that wait.
+    pub(super) fn previews(&self) -> Vec<String> {
+        let waiting = self.queue.iter().filter_map(|work| match work {
+            Work::Input(waiting) => Some(waiting.preview.clone()),
+            Work::Op(..) => None,
+        });
+        waiting.collect()
+    }
+
     /// Counts the inputs that wait.
     pub(super) fn n_waiting(&self) -> usize {
         self.queue
@@ -68,6 +102,10 @@ pub(super) struct Running {
     pub(super) input: InboxId,
     pub(super) control: Arc<TurnControl>,
     pub(super) replies: Arc<Replies>,
+    /// The clients that asked for it.
+    pub(super) asked_by: Vec<ClientId>,
+    /// When it began.
+    pub(super) since: Instant,
     /// When a stopped turn that has not ended is given up.
     pub(super) give_up: Option<Instant>,
 }

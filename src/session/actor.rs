@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
-use super::active::{Active, DialogOp, Running, TurnControl, Waiting, Work};
+use super::active::{Active, Running, TurnControl, Waiting, Work};
 use super::clients::Clients;
 use super::query::{self, Query};
 use super::replies::Replies;
+use super::updates::Changes;
 use super::worker::{self, TurnDone, TurnJob};
 use super::{Deps, wording};
 use crate::bus::{Body, Caller, Control, ErrorCode, Inbound, Outbound, SessionInbox};
@@ -42,6 +43,7 @@ pub(super) struct Actor {
     pool: SlotPool<TurnJob>,
     pub(super) clients: Clients,
     pub(super) active: HashMap<DialogKey, Active>,
+    pub(super) changes: Changes,
     /// Dialogs that wait for a free slot, first come first served.
     line: VecDeque<DialogKey>,
     /// When running turns are cut off, once the process ends.
@@ -92,6 +94,7 @@ impl Actor {
             pool,
             clients: Clients::default(),
             active: HashMap::new(),
+            changes: Changes::default(),
             line: VecDeque::new(),
             ending: None,
             retry: None,
@@ -108,6 +111,7 @@ impl Actor {
                 Wake::Stop(deadline) => self.handle_stop(deadline),
                 Wake::Deadline => self.handle_deadline(),
             }
+            self.tell_changes();
         }
         self.pool.join_until(Instant::now() + CUT_OFF_LIMIT)
     }
@@ -180,7 +184,9 @@ impl Actor {
                 .as_ref()
                 .is_some_and(|running| running.input == done.input)
         {
-            active.running = None;
+            let asked_by = active.running.take().map(|running| running.asked_by);
+            self.changes
+                .note(done.dialog, &active.session, &asked_by.unwrap_or_default());
         }
         if self.deps.pushing.is_empty() {
             // Nobody to tell.
@@ -224,11 +230,11 @@ impl Actor {
             .collect();
         for (session, queue) in waiting {
             for work in queue {
-                let (callers, message) = match work {
-                    Work::Input(waiting) => (waiting.callers, wording::ENDING),
-                    Work::Op(_, caller) => (vec![caller], wording::CLOSED),
+                let message = match work {
+                    Work::Input(_) => wording::ENDING,
+                    Work::Op(..) => wording::CLOSED,
                 };
-                for caller in &callers {
+                for caller in &work.into_callers() {
                     let body = Body::Error {
                         code: ErrorCode::ShuttingDown,
                         message: message.to_owned(),
@@ -290,6 +296,19 @@ impl Actor {
         self.count_waiting();
     }
 
+    /// Puts an input among those that wait, where it belongs by the order received.
+    pub(super) fn add_in_order(&mut self, key: DialogKey, session: &SessionId, waiting: Waiting) {
+        let active = self
+            .active
+            .entry(key)
+            .or_insert_with(|| Active::new(session.clone()));
+        let later = |work: &Work| matches!(work, Work::Input(other) if other.input > waiting.input);
+        let at = active.queue.iter().position(later);
+        let at = at.unwrap_or(active.queue.len());
+        active.queue.insert(at, Work::Input(waiting));
+        self.count_waiting();
+    }
+
     pub(super) fn count_waiting(&self) {
         let waiting: usize = self.active.values().map(Active::n_waiting).sum();
         self.deps
@@ -314,7 +333,7 @@ impl Actor {
                     self.active.remove(&key);
                     return;
                 }
-                Some(Work::Op(op, caller)) => self.run_op(key, op, &caller),
+                Some(Work::Op(op, asker)) => self.run_op(key, op, &asker),
                 Some(Work::Input(waiting)) => {
                     self.begin(key, waiting);
                     self.count_waiting();
@@ -345,10 +364,14 @@ impl Actor {
         };
         match self.pool.try_run(job) {
             Ok(()) => {
+                let asked_by: Vec<_> = waiting.callers.iter().map(|c| c.client).collect();
+                self.changes.note(key, &active.session, &asked_by);
                 active.running = Some(Running {
                     input: waiting.input,
                     control,
                     replies,
+                    asked_by,
+                    since: Instant::now(),
                     give_up: None,
                 });
             }
@@ -374,49 +397,6 @@ impl Actor {
                 // No slot was free: it keeps its place in front.
                 self.line.rotate_right(1);
                 return;
-            }
-        }
-    }
-
-    /// Does to a dialog what had to wait until no turn runs in it.
-    fn run_op(&mut self, key: DialogKey, op: DialogOp, caller: &Caller) {
-        let Some(session) = self.active.get(&key).map(|active| active.session.clone()) else {
-            return;
-        };
-        let result = self.deps.db.write(|tx| super::apply::store_op(tx, key, op));
-        let body = match result {
-            Ok(body) => body,
-            Err(error) => self.storage_failed(&error),
-        };
-        if matches!(body, Body::Archived | Body::Deleted) {
-            self.clients.forget(caller.client, &session.route(), key);
-        }
-        if body == Body::Deleted {
-            self.refuse_waiting(key, &session);
-        }
-        self.reply(caller, Some(session), body);
-    }
-
-    /// Answers the inputs that were sent to a dialog between the wish to delete it and its end.
-    fn refuse_waiting(&mut self, key: DialogKey, session: &SessionId) {
-        let waiting = self
-            .active
-            .get_mut(&key)
-            .map(|active| std::mem::take(&mut active.queue));
-        for work in waiting.into_iter().flatten() {
-            let callers = match work {
-                Work::Input(waiting) => waiting.callers,
-                Work::Op(_, caller) => vec![caller],
-            };
-            for caller in &callers {
-                self.reply(
-                    caller,
-                    Some(session.clone()),
-                    Body::Error {
-                        code: ErrorCode::NotFound,
-                        message: wording::DELETED.to_owned(),
-                    },
-                );
             }
         }
     }

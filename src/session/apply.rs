@@ -5,13 +5,15 @@
 
 use std::time::SystemTime;
 
-use super::active::{DialogOp, Waiting, Work};
+use super::active::{Asker, DialogOp, TypedCommand, Waiting, Work};
 use super::actor::Actor;
 use super::clients::Client;
-use super::commands;
+use super::commands::{self, Reply};
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
-use crate::bus::{Body, Caller, ErrorCode, Inbound, InboundBody, Outbound};
+use super::take_back::TakeBack;
+use super::title::{auto_title, clean_title};
+use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
 use crate::observability::{Part, crash_point};
 use crate::storage::{
@@ -20,10 +22,6 @@ use crate::storage::{
 
 /// Inputs that may wait in one dialog.
 pub(super) const MAX_WAITING: usize = 100;
-/// Longest title, in characters; longer ones are cut.
-const MAX_TITLE_CHARS: usize = 256;
-/// Length of a title made from a dialog's first message.
-const AUTO_TITLE_CHARS: usize = 40;
 /// Length of a waiting message's beginning, for people.
 const PREVIEW_CHARS: usize = 60;
 
@@ -34,6 +32,11 @@ pub(super) enum Effect {
     /// A repeat of an input that had not ended.
     Join(DialogKey, SessionId, Waiting),
     Ask(Query),
+    TakeBack(TakeBack),
+    /// A dialog changed; these clients know.
+    Changed(DialogKey, SessionId, Vec<ClientId>),
+    /// Deliveries are due that were not.
+    WakeOutbox,
 }
 
 /// What an input says.
@@ -101,11 +104,16 @@ impl Actor {
         }
     }
 
-    fn act(&mut self, effects: Vec<Effect>) {
+    pub(super) fn act(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Push(outbound) => self.deps.sink.push(outbound),
                 Effect::Ask(query) => self.ask(query),
+                Effect::TakeBack(wish) => self.take_back(wish),
+                Effect::Changed(key, session, know) => self.changes.note(key, &session, &know),
+                Effect::WakeOutbox => {
+                    let _ = self.deps.outbox_wake.try_send(());
+                }
                 Effect::Join(key, session, waiting) => self.join(key, &session, waiting),
                 Effect::Work(key, session, work) => {
                     let interrupts = matches!(work, Work::Op(..));
@@ -126,8 +134,11 @@ impl Actor {
             if let Some(running) = &active.running
                 && running.input == waiting.input
             {
-                for caller in waiting.callers {
-                    running.replies.add(caller);
+                for caller in &waiting.callers {
+                    running.replies.add(caller.clone());
+                }
+                for caller in &waiting.callers {
+                    self.ask_again(caller, key, session);
                 }
                 return;
             }
@@ -230,8 +241,42 @@ impl Apply<'_, '_> {
                 );
                 Ok(())
             }
-            InboundBody::List { archived } => {
-                self.list(caller, *archived);
+            InboundBody::Wants => {
+                self.actor.clients.set_wants(caller.client, caller.wants);
+                Ok(())
+            }
+            InboundBody::List { archived, all } => {
+                let route = self.chat_of(caller, *all);
+                let archived = *archived;
+                self.ask(caller, None, Ask::List { route, archived });
+                Ok(())
+            }
+            InboundBody::TakeBack { input } => self.take_back(caller, input.as_deref()),
+            InboundBody::Export {
+                session,
+                after,
+                form,
+            } => {
+                let Some(row) = self.tx.find_dialog(session)? else {
+                    self.not_found(caller);
+                    return Ok(());
+                };
+                let (dialog, after, form) = (row.key, *after, *form);
+                let ask = Ask::Export {
+                    dialog,
+                    after,
+                    form,
+                };
+                self.ask(caller, Some(row.session), ask);
+                Ok(())
+            }
+            InboundBody::Search { query, limit, all } => {
+                let ask = Ask::Search {
+                    route: self.chat_of(caller, *all),
+                    text: query.clone(),
+                    limit: *limit,
+                };
+                self.ask(caller, None, ask);
                 Ok(())
             }
             InboundBody::Load { session } => self.load(caller, session),
@@ -240,8 +285,14 @@ impl Apply<'_, '_> {
                     self.not_found(caller);
                     return Ok(());
                 };
-                let title = cut(title.trim(), MAX_TITLE_CHARS);
-                self.tx.rename_dialog(row.key, &title)?;
+                let title = clean_title(title);
+                if title.is_empty() {
+                    let message = "A title needs a visible character.".to_owned();
+                    let code = ErrorCode::BadRequest;
+                    self.push(caller, Some(row.session), Body::Error { code, message });
+                    return Ok(());
+                }
+                self.rename(caller, &row, &title)?;
                 self.push(caller, Some(row.session), Body::Renamed { title });
                 Ok(())
             }
@@ -255,6 +306,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
                 Ok(())
@@ -391,11 +443,13 @@ impl Apply<'_, '_> {
         if row.archived {
             self.tx.unarchive_dialog(row.key)?;
         }
+        // Whoever speaks does not know the title that is made of it.
+        let mut know = vec![caller.client];
         if row.title.is_empty() {
-            let first_line = shown.trim().lines().next().unwrap_or_default();
-            self.tx
-                .title_if_unnamed(row.key, &cut(first_line, AUTO_TITLE_CHARS))?;
+            self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
+            know.clear();
         }
+        self.changed(row, know);
         self.accepted(caller, row);
         self.effects.push(Effect::Work(
             row.key,
@@ -431,7 +485,8 @@ impl Apply<'_, '_> {
         stored + new
     }
 
-    /// Runs a command of the ordered lane; its answer is kept if a repeat could ask for it.
+    /// Runs a command of the ordered lane; its answer is kept if a repeat could ask for it. Long reads are not kept: a
+    /// repeat reads again.
     fn command(
         &mut self,
         caller: &Caller,
@@ -439,7 +494,9 @@ impl Apply<'_, '_> {
         command: &Command,
         said: &Said<'_>,
     ) -> Result<(), StorageError> {
-        let (session, content) = commands::run(self, caller, row, command)?;
+        let Some((session, content)) = self.run_command(caller, row, command, said.text)? else {
+            return Ok(());
+        };
         if let Some(id) = &caller.request_id {
             let input = self.tx.insert_input(&NewInput {
                 source: row.session.channel.as_str(),
@@ -464,6 +521,35 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
+    /// Runs a command; returns the answer and the dialog it is about, unless the answer comes later from elsewhere.
+    pub(super) fn run_command(
+        &mut self,
+        caller: &Caller,
+        row: &DialogRow,
+        command: &Command,
+        text: &str,
+    ) -> Result<Option<(SessionId, String)>, StorageError> {
+        Ok(match commands::run(self, caller, row, command)? {
+            Reply::Now(session, content) => Some((session, content)),
+            Reply::Ask(session, ask) => {
+                self.ask(caller, Some(session), ask);
+                None
+            }
+            Reply::Op(row, op) => {
+                let asker = Asker {
+                    caller: caller.clone(),
+                    command: Some(TypedCommand {
+                        name: command.name.clone(),
+                        text: text.to_owned(),
+                    }),
+                };
+                let work = Work::Op(op, asker);
+                self.effects.push(Effect::Work(row.key, row.session, work));
+                None
+            }
+        })
+    }
+
     /// Makes a dialog and switches the client to it.
     pub(super) fn create(
         &mut self,
@@ -471,18 +557,53 @@ impl Apply<'_, '_> {
         route: &Route,
         title: &str,
     ) -> Result<DialogRow, StorageError> {
-        let title = cut(title.trim(), MAX_TITLE_CHARS);
-        let row = self.tx.create_dialog(route, &title, self.now)?;
+        let row = self
+            .tx
+            .create_dialog(route, &clean_title(title), self.now)?;
         self.actor.clients.choose(caller.client, route, row.key);
+        self.changed(&row, vec![caller.client]);
         Ok(row)
     }
 
-    fn list(&mut self, caller: &Caller, archived: bool) {
-        let route = self.actor.clients.route(caller.client);
+    /// Names a dialog.
+    pub(super) fn rename(
+        &mut self,
+        caller: &Caller,
+        row: &DialogRow,
+        title: &str,
+    ) -> Result<(), StorageError> {
+        self.tx.rename_dialog(row.key, title)?;
+        self.changed(row, vec![caller.client]);
+        Ok(())
+    }
+
+    /// Makes a dialog the client's own and its chat's current one; an archived one comes back.
+    pub(super) fn switch(&mut self, caller: &Caller, row: &DialogRow) -> Result<(), StorageError> {
+        let route = row.session.route();
+        if row.archived {
+            self.tx.unarchive_dialog(row.key)?;
+            self.changed(row, vec![caller.client]);
+        }
+        self.tx.set_current(&route, row.key)?;
+        self.actor.clients.choose(caller.client, &route, row.key);
+        Ok(())
+    }
+
+    fn changed(&mut self, row: &DialogRow, know: Vec<ClientId>) {
+        let changed = Effect::Changed(row.key, row.session.clone(), know);
+        self.effects.push(changed);
+    }
+
+    /// Returns the chat a client speaks in, or `None` if all are meant.
+    fn chat_of(&self, caller: &Caller, all: bool) -> Option<Route> {
+        (!all).then(|| self.actor.clients.route(caller.client))
+    }
+
+    fn ask(&mut self, caller: &Caller, session: Option<SessionId>, ask: Ask) {
         self.effects.push(Effect::Ask(Query {
             caller: caller.clone(),
-            session: None,
-            ask: Ask::List { route, archived },
+            session,
+            ask,
         }));
     }
 
@@ -494,11 +615,8 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
-        self.effects.push(Effect::Ask(Query {
-            caller: caller.clone(),
-            session: Some(row.session),
-            ask: Ask::Load { dialog: row.key },
-        }));
+        self.actor.ask_again(caller, row.key, session);
+        self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
         Ok(())
     }
 
@@ -517,7 +635,13 @@ impl Apply<'_, '_> {
         self.effects.push(Effect::Work(
             row.key,
             row.session,
-            Work::Op(op, caller.clone()),
+            Work::Op(
+                op,
+                Asker {
+                    caller: caller.clone(),
+                    command: None,
+                },
+            ),
         ));
         Ok(())
     }
@@ -531,7 +655,7 @@ impl Apply<'_, '_> {
         }));
     }
 
-    fn not_found(&mut self, caller: &Caller) {
+    pub(super) fn not_found(&mut self, caller: &Caller) {
         self.push(
             caller,
             None,
@@ -541,34 +665,6 @@ impl Apply<'_, '_> {
             },
         );
     }
-}
-
-/// Stores what was queued as [`Work::Op`]; returns the answer.
-pub(super) fn store_op(tx: &Tx<'_>, key: DialogKey, op: DialogOp) -> Result<Body, StorageError> {
-    if tx.dialog(key)?.is_none() {
-        return Ok(Body::Error {
-            code: ErrorCode::NotFound,
-            message: super::wording::DELETED.to_owned(),
-        });
-    }
-    Ok(match op {
-        DialogOp::Clear => {
-            tx.clear_dialog(key, SystemTime::now())?;
-            Body::Cleared
-        }
-        DialogOp::Archive => {
-            tx.archive_dialog(key)?;
-            Body::Archived
-        }
-        DialogOp::Delete => {
-            tx.delete_dialog(key)?;
-            Body::Deleted
-        }
-    })
-}
-
-fn cut(text: &str, max_chars: usize) -> String {
-    text.chars().take(max_chars).collect()
 }
 
 /// Returns an input's text with a line for each file behind it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::bus::ClientId;
+use crate::bus::{ClientId, Wants};
 use crate::chat::{ChannelId, ChatId, Route};
 use crate::storage::DialogKey;
 
@@ -16,6 +16,8 @@ pub(super) struct Client {
     route: Route,
     /// Its own dialog where that is not the chat's current one.
     choices: Vec<(Route, DialogKey)>,
+    /// Whether it wants to know of changes it did not ask for.
+    watches: bool,
 }
 
 impl Client {
@@ -23,6 +25,7 @@ impl Client {
         Self {
             route,
             choices: Vec::new(),
+            watches: false,
         }
     }
 
@@ -84,6 +87,22 @@ impl Clients {
         if let Some(client) = self.known.get_mut(&id) {
             client.choose(route, key);
         }
+    }
+
+    /// Notes which additive messages a client chose.
+    pub(super) fn set_wants(&mut self, id: ClientId, wants: Wants) {
+        if let Some(client) = self.known.get_mut(&id) {
+            client.watches = wants.sessions;
+        }
+    }
+
+    /// Lists the clients that speak in a chat and want to know of its changes.
+    pub(super) fn watchers(&self, route: &Route) -> Vec<ClientId> {
+        let watching = self.known.iter().filter(|(_, client)| {
+            client.watches
+                && (client.route == *route || client.choices.iter().any(|(chat, _)| chat == route))
+        });
+        watching.map(|(id, _)| *id).collect()
     }
 
     /// Takes a client's choice back if it is this dialog.

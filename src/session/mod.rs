@@ -7,18 +7,31 @@
 mod active;
 mod actor;
 mod apply;
+mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod ops;
+mod outbox;
 mod prompt;
 mod query;
 mod recover;
 mod replies;
+mod search;
 mod stop;
+mod take_back;
+mod times;
+mod title;
+mod transcript;
+mod updates;
 mod wording;
 mod worker;
 
+pub use approvals::Approvals;
 pub use budget::Budget;
+pub use query::{list, load};
+pub use search::search;
+pub use transcript::{Piece, export};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,10 +39,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::agent::Models;
+use crate::agent::{ApprovalPolicy, Models, TurnLimits};
 use crate::bus::{SessionInbox, Sink};
 use crate::chat::ChannelId;
-use crate::observability::{Health, Observers};
+use crate::observability::{Health, Observers, Redactor};
 use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
@@ -42,8 +55,17 @@ const STACK_BYTES: usize = 512 * 1024;
 pub struct Agent {
     /// Who is asked, first choice first.
     pub models: Models,
-    /// Rounds of tools in one turn.
-    pub max_rounds: u32,
+    /// How much one turn may use.
+    pub limits: TurnLimits,
+    /// How many tokens a request may have.
+    pub token_limit: u32,
+}
+
+/// What people may ask about this process.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// The names of the configured MCP servers.
+    pub mcp_servers: Vec<String>,
 }
 
 /// What the session works with; fixed for the life of the process.
@@ -60,6 +82,10 @@ pub struct Deps {
     pub specs: Vec<ToolSpec>,
     /// The same as text; dialogs remember which tools they were begun with.
     pub tools_text: Arc<str>,
+    /// Which calls run, and which a person must allow.
+    pub policy: ApprovalPolicy,
+    /// The questions that wait for a person.
+    pub approvals: Approvals,
     /// Where file tools and the shell work.
     pub workspace: Arc<Workspace>,
     /// Counters and states.
@@ -74,6 +100,10 @@ pub struct Deps {
     pub max_turns: usize,
     /// How much model calls may cost.
     pub budget: Option<Budget>,
+    /// Masks secrets in what people get to see.
+    pub redactor: Arc<Redactor>,
+    /// What people may ask about this process.
+    pub facts: Facts,
 }
 
 /// Whose inputs a process works on.
@@ -104,8 +134,9 @@ impl Session {
         let (tell_end, ended) = bounded(1);
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
+        let redactor = deps.redactor.clone();
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink);
+            query::serve(&questions, &db, &sink, &redactor);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::apply::shown_input;
-use super::wording;
-use crate::bus::{Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound, Sink};
+use super::search::search;
+use super::{transcript, wording};
+use crate::bus::{
+    Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound, Sink, TextForm,
+};
 use crate::chat::{Role, Route, SessionId};
+use crate::observability::Redactor;
 use crate::storage::{Db, DialogKey, DialogRow, StorageError, TurnId, TurnState, Tx};
 
 /// Messages shown when a dialog is loaded.
@@ -28,18 +32,53 @@ pub(super) struct Query {
 
 /// What is asked.
 pub(super) enum Ask {
-    /// The dialogs of a chat.
-    List { route: Route, archived: bool },
+    /// The dialogs of a chat, or of all.
+    List {
+        route: Option<Route>,
+        archived: bool,
+    },
+    /// A dialog as Markdown; the answer to `/dump`.
+    Dump { dialog: DialogKey },
+    /// A piece of a dialog as text.
+    Export {
+        dialog: DialogKey,
+        after: i64,
+        form: TextForm,
+    },
+    /// A text in the messages of a chat, or of all.
+    Search {
+        route: Option<Route>,
+        text: String,
+        limit: usize,
+    },
     /// The newest messages of a dialog.
     Load { dialog: DialogKey },
 }
 
 /// Answers questions until the queue is closed.
-pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>) {
+pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>, redactor: &Redactor) {
     for query in queue {
         let body = match query.ask {
-            Ask::List { route, archived } => list(db, &route, archived),
-            Ask::Load { dialog } => load(db, dialog),
+            Ask::List { route, archived } => {
+                list(db, route.as_ref(), archived).map(|dialogs| Body::List { dialogs })
+            }
+            Ask::Load { dialog } => {
+                load(db, dialog).map(|(messages, has_more)| Body::Loaded { messages, has_more })
+            }
+            Ask::Dump { dialog } => {
+                transcript::dump(db, dialog, redactor).map(|text| Body::Command {
+                    command: "dump".to_owned(),
+                    content: text.unwrap_or_else(|| wording::DELETED.to_owned()),
+                })
+            }
+            Ask::Export {
+                dialog,
+                after,
+                form,
+            } => export(db, dialog, after, form, redactor),
+            Ask::Search { route, text, limit } => {
+                search(db, &text, route.as_ref(), limit).map(|items| Body::Found { items })
+            }
         }
         .unwrap_or_else(|error| {
             log::error!("a read failed: {error}");
@@ -57,14 +96,40 @@ pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>) {
     }
 }
 
-fn list(db: &Db, route: &Route, archived: bool) -> Result<Body, StorageError> {
-    let rows = db.read(|tx| tx.list_dialogs(route, archived, MAX_DIALOGS))?;
-    Ok(Body::List {
-        dialogs: rows.into_iter().map(info).collect(),
+/// Returns the dialogs of a chat, or of all, last used first.
+pub fn list(
+    db: &Db,
+    route: Option<&Route>,
+    archived: bool,
+) -> Result<Vec<DialogInfo>, StorageError> {
+    let rows = db.read(|tx| match route {
+        Some(route) => tx.list_dialogs(route, archived, MAX_DIALOGS),
+        None => tx.list_all_dialogs(archived, MAX_DIALOGS),
+    })?;
+    Ok(rows.into_iter().map(info).collect())
+}
+
+fn export(
+    db: &Db,
+    dialog: DialogKey,
+    after: i64,
+    form: TextForm,
+    redactor: &Redactor,
+) -> Result<Body, StorageError> {
+    let piece = transcript::export(db, dialog, after, form, redactor)?;
+    Ok(match piece {
+        Some(piece) => Body::Exported {
+            content: piece.content,
+            next: piece.next,
+        },
+        None => Body::Error {
+            code: ErrorCode::NotFound,
+            message: wording::DELETED.to_owned(),
+        },
     })
 }
 
-fn info(row: DialogRow) -> DialogInfo {
+pub(super) fn info(row: DialogRow) -> DialogInfo {
     DialogInfo {
         title: super::shown_title(&row.title).to_owned(),
         session: row.session,
@@ -74,7 +139,8 @@ fn info(row: DialogRow) -> DialogInfo {
     }
 }
 
-fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
+/// Returns the newest messages of a dialog, oldest first and waiting inputs last, and whether older ones exist.
+pub fn load(db: &Db, dialog: DialogKey) -> Result<(Vec<HistoryItem>, bool), StorageError> {
     db.read(|tx| {
         let (stored, has_more) = tx.newest_visible(dialog, SHOWN_MESSAGES, SHOWN_BYTES)?;
         let mut turns = TurnStates::default();
@@ -115,7 +181,7 @@ fn load(db: &Db, dialog: DialogKey) -> Result<Body, StorageError> {
                 state,
             });
         }
-        Ok(Body::Loaded { messages, has_more })
+        Ok((messages, has_more))
     })
 }
 

@@ -67,6 +67,14 @@ impl Replies {
         }
     }
 
+    /// Tells whether a waiting caller is of a kind.
+    pub(super) fn any(&self, is: impl Fn(&Caller) -> bool) -> bool {
+        match &*self.lock() {
+            State::Waiting(callers) => callers.iter().any(is),
+            State::Answered(_) => false,
+        }
+    }
+
     /// Never held while sending: a full sink would hold up the `session` thread.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::active::{Waiting, Work};
 use super::actor::Actor;
-use super::apply::{Apply, Effect};
+use super::apply::Apply;
 use super::replies::{error_reply, reply_body};
 use super::worker::{end_messages, store_delivery};
 use super::{commands, wording};
@@ -19,20 +19,25 @@ const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
 pub(super) struct StopReport {
     /// Whether a turn was running.
     pub(super) turn: bool,
+    /// Whether the input that was meant has joined a turn, which goes on.
+    pub(super) joined: bool,
     /// Beginnings of the inputs that were dropped.
     pub(super) dropped: Vec<String>,
 }
 
 impl Actor {
-    /// Handles a message of the overtaking lane. Everything received before it is taken in first.
+    /// Handles a message of the overtaking lane. Everything received before a command is taken in first.
     pub(super) fn handle_control(&mut self, control: Control) {
-        self.drain_inbound();
         let Control { caller, op } = control;
-        let Op::Command {
-            route,
-            session,
-            command,
-        } = op;
+        let (route, session, command) = match op {
+            Op::Command {
+                route,
+                session,
+                command,
+            } => (route, session, command),
+            Op::Approve { id, answer } => return self.approve(&caller, &id, answer),
+        };
+        self.drain_inbound();
         let db = self.deps.db.clone();
         let mut effects = Vec::new();
         let mut stop = None;
@@ -44,6 +49,7 @@ impl Actor {
                 now: SystemTime::now(),
             };
             let Some(row) = apply.target(&caller, route.as_ref(), session.as_ref())? else {
+                apply.not_found(&caller);
                 return Ok(None);
             };
             if command.name == "stop" {
@@ -57,33 +63,25 @@ impl Actor {
                 stop = Some((row.key, only));
                 return Ok(Some((row.session, String::new())));
             }
-            commands::run(&mut apply, &caller, &row, &command).map(Some)
+            let text = format!("/{} {}", command.name, command.argument);
+            apply.run_command(&caller, &row, &command, &text)
         });
-        debug_assert!(
-            effects
-                .iter()
-                .all(|effect| matches!(effect, Effect::Push(_))),
-            "commands of this lane only answer"
-        );
-        let (session, body) = match result {
-            Ok(Some((session, content))) => {
-                let content = match stop {
-                    Some((key, only)) => commands::stop_text(&self.stop_dialog(key, only)),
-                    None => content,
-                };
-                let command = command.name;
-                (Some(session), Body::Command { command, content })
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                let body = self.storage_failed(&error);
+                return self.reply(&caller, None, body);
             }
-            Ok(None) => (
-                None,
-                Body::Error {
-                    code: ErrorCode::NotFound,
-                    message: "There is no such dialog.".to_owned(),
-                },
-            ),
-            Err(error) => (None, self.storage_failed(&error)),
         };
-        self.reply(&caller, session, body);
+        self.act(effects);
+        if let Some((session, content)) = answer {
+            let content = match stop {
+                Some((key, only)) => commands::stop_text(&self.stop_dialog(key, only)),
+                None => content,
+            };
+            let command = command.name;
+            self.reply(&caller, Some(session), Body::Command { command, content });
+        }
         if let Some((key, _)) = stop {
             self.dispatch(key);
         }
@@ -134,6 +132,9 @@ impl Actor {
             }
             report.dropped.push(input.preview);
         }
+        if !report.dropped.is_empty() {
+            self.changes.note(key, &session, &[]);
+        }
         self.count_waiting();
         report
     }
@@ -168,6 +169,32 @@ impl Actor {
             log::error!("a stopped turn could not be stored: {error}");
         }
         running.replies.answer(reply);
+        if let Some(active) = self.active.get(&key) {
+            self.changes.note(key, &active.session, &running.asked_by);
+        }
+    }
+
+    /// Says in a few words what a dialog does.
+    pub(super) fn doing(&self, key: DialogKey) -> String {
+        let Some(active) = self.active.get(&key) else {
+            return "idle".to_owned();
+        };
+        let waiting = match active.n_waiting() {
+            0 => String::new(),
+            n => format!(", {} waiting", wording::count(n as u64, "message")),
+        };
+        match &active.running {
+            Some(running) => {
+                let time = super::times::duration(running.since.elapsed());
+                let stopping = if running.give_up.is_some() {
+                    ", being stopped"
+                } else {
+                    ""
+                };
+                format!("a turn runs since {time}{stopping}{waiting}")
+            }
+            None => format!("waiting for a free place{waiting}"),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ use crate::storage::{DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
+mod approvals;
+
 const CEILING: Duration = Duration::from_secs(5);
 
 /// What the model does when asked.
@@ -163,6 +165,8 @@ struct Rig {
     db: Arc<Db>,
     model: Arc<Model>,
     runs: Arc<AtomicUsize>,
+    policy: ApprovalPolicy,
+    approval_time: Duration,
     queue: Option<SessionQueue>,
     out: Receiver<Outbound>,
     session: Option<Session>,
@@ -174,20 +178,26 @@ impl Rig {
     }
 
     fn start_with(plays: Vec<Play>, prepare: impl FnOnce(&Db)) -> Self {
+        let mut rig = Self::unbooted();
+        prepare(&rig.db);
+        rig.boot(plays);
+        rig
+    }
+
+    fn unbooted() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
-        prepare(&db);
-        let mut rig = Self {
+        Self {
             dir,
             db: Arc::new(db),
             model: Arc::default(),
             runs: Arc::default(),
+            policy: ApprovalPolicy::default(),
+            approval_time: Duration::from_secs(60),
             queue: None,
             out: bounded(0).1,
             session: None,
-        };
-        rig.boot(plays);
-        rig
+        }
     }
 
     /// Starts the session on what the database holds.
@@ -213,11 +223,18 @@ impl Rig {
                     },
                     [],
                 ),
-                max_rounds: 3,
+                token_limit: 1_000,
+                limits: TurnLimits {
+                    rounds: 3,
+                    time: Duration::from_secs(900),
+                    tokens: 1_000_000,
+                },
             },
             tools: Registry::new([Arc::new(Counter(self.runs.clone())) as Arc<dyn Tool>]),
             specs: Vec::new(),
             tools_text: "count".into(),
+            policy: self.policy.clone(),
+            approvals: Approvals::new(self.approval_time),
             workspace: Arc::new(workspace),
             health: Arc::default(),
             observers: Observers::default(),
@@ -225,6 +242,8 @@ impl Rig {
             outbox_wake: bounded(1).0,
             max_turns: 4,
             budget: None,
+            redactor: Arc::new(Redactor::new(["geheim-1234".to_owned()].into_iter())),
+            facts: Facts::default(),
         };
         let fatal = Fatal::new(|_| {});
         self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
@@ -316,7 +335,7 @@ impl Rig {
         self.send(
             caller("shown"),
             InboundBody::Load {
-                session: "cli_chat:local:1".parse().unwrap(),
+                session: "cli_chat:local:d1".parse().unwrap(),
             },
         );
         match self.reply("shown") {
@@ -599,7 +618,13 @@ fn each_client_has_its_own_dialog() {
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);
-    rig.send(caller("list"), InboundBody::List { archived: false });
+    rig.send(
+        caller("list"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     match rig.reply("list") {
         Body::List { dialogs } => {
             assert!(dialogs.iter().all(|dialog| dialog.session != third));
@@ -788,7 +813,13 @@ fn one_input_can_be_stopped_among_others() {
 #[test]
 fn a_repeat_of_what_nobody_works_on_is_taken_up() {
     let rig = Rig::start(vec![Play::Say("at last")]);
-    rig.send(caller("sync"), InboundBody::List { archived: false });
+    rig.send(
+        caller("sync"),
+        InboundBody::List {
+            archived: false,
+            all: false,
+        },
+    );
     rig.reply("sync");
     rig.db
         .write(|tx| {

@@ -85,6 +85,10 @@ pub(super) fn not_stored(error: &StorageError) -> String {
         StorageError::Full => {
             "Message not saved: the disk is full. Free space and send again.".to_owned()
         }
+        StorageError::Busy => {
+            "Message not saved: another program keeps the database busy. Send it again in a moment."
+                .to_owned()
+        }
         StorageError::Damaged { .. } => {
             "Message not saved: the database is damaged. Stop PicoBot and restore a backup."
                 .to_owned()
@@ -94,10 +98,34 @@ pub(super) fn not_stored(error: &StorageError) -> String {
     }
 }
 
+/// Counts things: `1 message`, `3 messages`.
+pub(super) fn count(n: u64, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
+/// Writes a number shortly: `950`, `39.6k`, `1.2M`.
+pub(super) fn short_number(n: u64) -> String {
+    let tenths = |unit: u64| {
+        let tenths = (n * 10 + unit / 2) / unit;
+        match tenths % 10 {
+            0 => (tenths / 10).to_string(),
+            rest => format!("{}.{rest}", tenths / 10),
+        }
+    };
+    match n {
+        0..=999 => n.to_string(),
+        1_000..=999_949 => format!("{}k", tenths(1_000)),
+        _ => format!("{}M", tenths(1_000_000)),
+    }
+}
+
 /// For a turn stopped by a person.
 pub(super) const STOPPED: &str = "Stopped.";
 /// For an input dropped before its turn began.
 pub(super) const DROPPED: &str = "Stopped before it began.";
+/// For an input that was taken back before its turn began.
+pub(super) const TAKEN_BACK: &str = "Taken back before it began.";
 /// For a turn that could not be begun or ended because the database cannot be written.
 pub(super) const KEPT: &str = "The answer could not be saved: the database cannot be written. Your message is kept and is \
                                worked on again after the next start; free disk space, and do not send it again.";
@@ -112,5 +140,30 @@ pub(super) const CLOSED: &str =
     "PicoBot is stopping and takes nothing more. Send it again in a moment.";
 /// For a read that finds its queue full.
 pub(super) const BUSY: &str = "Too many requests wait. Try again in a moment.";
+/// For what follows the end of a dialog.
+pub(super) const AFTER_DELETE: &str =
+    "Your next message begins a new dialog; /sessions lists the others.";
+/// For an answer to a question that is not open.
+pub(super) const NO_APPROVAL: &str = "No approval is waiting under this id.";
 /// For what concerns a dialog that is gone.
 pub(super) const DELETED: &str = "The dialog was deleted.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (n, text) in [
+            (7, "7"),
+            (128_000, "128k"),
+            (39_640, "39.6k"),
+            (999_950, "1M"),
+            (1_240_000, "1.2M"),
+        ] {
+            assert_eq!(short_number(n), text);
+        }
+        assert_eq!(count(1, "message"), "1 message");
+        assert_eq!(count(0, "message"), "0 messages");
+    }
+}

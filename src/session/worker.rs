@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::active::TurnControl;
 use super::apply::shown_input;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, prompt, wording};
+use super::{Deps, approvals, prompt, wording};
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Setup, Step, TurnEnd, TurnResult, Watch, legalise,
-    run_turn, unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Permit, Question, Setup, SoFar, Step, TurnEnd, TurnResult,
+    Watch, legalise, run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{
@@ -28,6 +28,7 @@ use crate::storage::{
     Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
 };
+use crate::tools::random_hex;
 
 /// A turn that is begun this often without an end is given up: it may be what ends the process.
 const MAX_ATTEMPTS: u32 = 3;
@@ -221,6 +222,7 @@ impl<'a> Turn<'a> {
         }
         let agent = &self.deps.agent;
         let watch = Watcher { job: self.job };
+        let boundary = random_hex::<6>();
         let setup = Setup {
             turn: self.loaded.turn.0,
             session: &self.job.session,
@@ -229,7 +231,9 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
-            max_rounds: agent.max_rounds,
+            boundary: &boundary,
+            limits: agent.limits,
+            policy: &self.deps.policy,
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,
@@ -239,6 +243,7 @@ impl<'a> Turn<'a> {
             job: self.job,
             turn: self.loaded.turn,
             prompt: prompt.to_store,
+            resumed: self.loaded.attempts > 1,
         };
         let TurnResult {
             end,
@@ -525,9 +530,11 @@ fn store_step(
         tx.append_messages(dialog, turn, &step.messages, now)?;
     }
     for record in &step.ended {
+        tx.use_approval(turn, &record.call_id)?;
         tx.end_call(turn, record)?;
     }
     for (call_id, name) in &step.started {
+        tx.use_approval(turn, call_id)?;
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
@@ -543,6 +550,8 @@ struct StepJournal<'a> {
     turn: TurnId,
     /// A prompt that the database does not have yet.
     prompt: Option<Prompt>,
+    /// Another process has begun this turn.
+    resumed: bool,
 }
 
 impl StepJournal<'_> {
@@ -598,6 +607,35 @@ impl Journal for StepJournal<'_> {
         stored?;
         self.prompt = None;
         Ok(())
+    }
+
+    fn so_far(&mut self) -> Result<SoFar, JournalError> {
+        if !self.resumed {
+            return Ok(SoFar::default());
+        }
+        let read = self.deps.db.read(|tx| {
+            Ok(SoFar {
+                calls: tx.call_prints(self.turn)?,
+                tokens: tx.turn_tokens(self.turn)?,
+            })
+        });
+        read.map_err(|error| {
+            log::error!("turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        })
+    }
+
+    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
+        let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
+            log::error!("a question could not be stored: {error}");
+            self.deps.health.degraded(HealthPart::Storage);
+            JournalError
+        })?;
+        // The next process asks again.
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        Ok(permit)
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {

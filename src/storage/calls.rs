@@ -2,13 +2,40 @@
 
 use std::time::{Duration, SystemTime};
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::db::Tx;
+use super::dialogs::DialogKey;
 use super::error::StorageError;
 use super::to_millis;
 use super::turns::TurnId;
-use crate::chat::{CallRecord, ModelCall};
+use crate::chat::{CallPrint, CallRecord, ModelCall, Usage};
+
+/// What a dialog's model calls came to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct DialogUsage {
+    /// How many there were.
+    pub n_calls: u64,
+    /// Their tokens, as far as known.
+    pub usage: Usage,
+    /// Their cost by currency, as far as known.
+    pub costs: Vec<(f64, String)>,
+    /// The newest answered one of a turn.
+    pub last: Option<LastCall>,
+}
+
+/// The newest answered model call of a dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastCall {
+    /// The provider's configured name.
+    pub provider: String,
+    /// The model id.
+    pub model: String,
+    /// Tokens of the request.
+    pub input: Option<u64>,
+    /// Tokens of the answer.
+    pub output: Option<u64>,
+}
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -54,7 +81,8 @@ impl Tx<'_> {
         let changed = self
             .sql
             .prepare_cached(
-                "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5
+                "UPDATE tool_calls SET state = ?3, took_ms = ?4, result_bytes = ?5,
+                        call_hash = ?6, result_hash = ?7
                  WHERE turn = ?1 AND call_id = ?2 AND state = 'started'",
             )?
             .execute(params![
@@ -62,14 +90,17 @@ impl Tx<'_> {
                 record.call_id,
                 record.state.as_str(),
                 took,
-                bytes
+                bytes,
+                record.print.call,
+                record.print.result
             ])?;
         if changed == 0 {
             self.sql
                 .prepare_cached(
                     "INSERT INTO tool_calls
-                     (turn, call_id, name, state, started_at, took_ms, result_bytes)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     (turn, call_id, name, state, started_at, took_ms, result_bytes,
+                      call_hash, result_hash)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute(params![
                     turn.0,
@@ -78,10 +109,41 @@ impl Tx<'_> {
                     record.state.as_str(),
                     to_millis(record.started_at),
                     took,
-                    bytes
+                    bytes,
+                    record.print.call,
+                    record.print.result
                 ])?;
         }
         Ok(())
+    }
+
+    /// Lists what the ended calls of a turn asked and got, in order; at most the newest 100.
+    pub fn call_prints(&self, turn: TurnId) -> Result<Vec<CallPrint>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT call_hash, result_hash FROM tool_calls
+             WHERE turn = ?1 AND call_hash IS NOT NULL ORDER BY id DESC LIMIT 100",
+        )?;
+        let rows = statement.query_map([turn.0], |row| {
+            Ok(CallPrint {
+                call: row.get(0)?,
+                result: row.get(1)?,
+            })
+        })?;
+        let mut prints = rows.collect::<Result<Vec<_>, _>>()?;
+        prints.reverse();
+        Ok(prints)
+    }
+
+    /// Counts the tokens of a turn's model calls, in and out, as far as known.
+    pub fn turn_tokens(&self, turn: TurnId) -> Result<u64, StorageError> {
+        let tokens: i64 = self
+            .sql
+            .prepare_cached(
+                "SELECT coalesce(sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)), 0)
+                 FROM model_calls WHERE turn = ?1",
+            )?
+            .query_row([turn.0], |row| row.get(0))?;
+        Ok(u64::try_from(tokens).unwrap_or(0))
     }
 
     /// Notes that the calls a dead process left begun will get no result of their own.
@@ -133,5 +195,56 @@ impl Tx<'_> {
                  WHERE cost IS NOT NULL AND at >= ?1 AND currency = ?2",
             )?
             .query_row(params![to_millis(since), currency], |row| row.get(0))?)
+    }
+
+    /// Returns what the model calls of a dialog came to.
+    pub fn dialog_usage(&self, dialog: DialogKey) -> Result<DialogUsage, StorageError> {
+        let tokens = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+        let mut usage = self
+            .sql
+            .prepare_cached(
+                "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+                        sum(reasoning_tokens)
+                 FROM model_calls WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(DialogUsage {
+                    n_calls: tokens(row.get(0)?).unwrap_or(0),
+                    usage: Usage {
+                        input: tokens(row.get(1)?),
+                        output: tokens(row.get(2)?),
+                        cached: tokens(row.get(3)?),
+                        reasoning: tokens(row.get(4)?),
+                    },
+                    ..DialogUsage::default()
+                })
+            })?;
+        usage.costs = self
+            .sql
+            .prepare_cached(
+                "SELECT sum(cost), currency FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1) AND cost IS NOT NULL
+                 GROUP BY currency ORDER BY currency",
+            )?
+            .query_map([dialog.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        usage.last = self
+            .sql
+            .prepare_cached(
+                "SELECT provider, model, input_tokens, output_tokens FROM model_calls
+                 WHERE turn IN (SELECT id FROM turns WHERE dialog = ?1)
+                   AND outcome = 'ok' AND purpose = 'turn'
+                 ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([dialog.0], |row| {
+                Ok(LastCall {
+                    provider: row.get(0)?,
+                    model: row.get(1)?,
+                    input: tokens(row.get(2)?),
+                    output: tokens(row.get(3)?),
+                })
+            })
+            .optional()?;
+        Ok(usage)
     }
 }

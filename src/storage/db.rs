@@ -7,17 +7,26 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::backups::Backups;
 use super::error::StorageError;
 use super::schema;
 
 /// Above this size the check after an unclean end is left to [`Db::check`], run in the background.
 const CHECK_AT_OPEN_BYTES: u64 = 64 * 1024 * 1024;
+/// The oldest library whose write-ahead log does not lose data (a race at its reset was fixed there).
+const OLDEST_LIBRARY: i32 = 3_051_003;
+/// A write-ahead log larger than this is moved into the file and cut when there is time. Checkpoints keep it near 4 MB
+/// (1,000 pages); a large transaction, or somebody who reads for long, lets it grow.
+const LARGE_LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// How long a statement waits for another process.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Every statement of a turn stays prepared.
 const STATEMENT_CACHE: usize = 96;
 
@@ -26,6 +35,9 @@ pub struct Db {
     connection: Mutex<Connection>,
     path: PathBuf,
     unchecked: bool,
+    backups: Option<Backups>,
+    /// Rows changed by committed transactions.
+    changes: AtomicU64,
 }
 
 /// A running transaction; the query methods are spread over this module's files.
@@ -39,29 +51,77 @@ pub fn sqlite_version() -> &'static str {
 }
 
 impl Db {
+    /// Opens or creates the database; see [`Db::open_with`]. No backup is made.
+    pub fn open(path: &Path, after_crash: bool) -> Result<Self, StorageError> {
+        Self::open_with(path, after_crash, None)
+    }
+
     /// Opens or creates the database; call with the instance lock held.
     ///
     /// Makes the folder if missing. Refuses a file of a newer version without writing to it. `after_crash` says that the
-    /// last process did not end in order: then the file is checked first (see [`Db::needs_check`] for large ones).
-    pub fn open(path: &Path, after_crash: bool) -> Result<Self, StorageError> {
+    /// last process did not end in order: then the file is checked first (see [`Db::needs_check`] for large ones). Before
+    /// a file of an older version is changed it goes to `backups`, which are also where a damaged one is said to have a
+    /// copy.
+    pub fn open_with(
+        path: &Path,
+        after_crash: bool,
+        backups: Option<Backups>,
+    ) -> Result<Self, StorageError> {
+        let mut db = Self::connect(path, after_crash, backups.clone())
+            .map_err(|error| named(error, path, backups.as_ref()))?;
+        db.prepare().map_err(|error| db.named(error))?;
+        Ok(db)
+    }
+
+    fn connect(
+        path: &Path,
+        after_crash: bool,
+        backups: Option<Backups>,
+    ) -> Result<Self, StorageError> {
+        if rusqlite::version_number() < OLDEST_LIBRARY {
+            return Err(StorageError::Library(format!(
+                "SQLite {} is too old; 3.51.3 or newer is needed",
+                rusqlite::version()
+            )));
+        }
         prepare_file(path)?;
         refuse_newer(path)?;
-        let connection = connect(path).map_err(|error| named(error.into(), path))?;
+        remove_foreign_journal(path);
+        let connection = connect(path)?;
         let size = fs::metadata(path).map_or(0, |meta| meta.len());
-        let mut db = Self {
+        let db = Self {
             connection: Mutex::new(connection),
             path: path.to_owned(),
             unchecked: after_crash && size > CHECK_AT_OPEN_BYTES,
+            backups,
+            changes: AtomicU64::new(0),
         };
         if after_crash && !db.unchecked {
             db.check()?;
         }
-        let connection = db
+        Ok(db)
+    }
+
+    /// Brings the file to this program's version; an older one is put into a backup first.
+    fn prepare(&mut self) -> Result<(), StorageError> {
+        let connection = self
             .connection
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        schema::migrate(connection).map_err(|error| named(error, path))?;
-        Ok(db)
+        if let Some(backups) = &self.backups
+            && schema::is_older(connection)?
+        {
+            match backups.make()? {
+                Some(backup) => log::info!(
+                    "the database is of an older version; a backup is at {}",
+                    backup.path.display()
+                ),
+                None => log::warn!(
+                    "the database is of an older version and is changed without a backup: gateway.cleanup.backup_bytes is too small for one"
+                ),
+            }
+        }
+        schema::migrate(connection)
     }
 
     /// Returns the file's path.
@@ -84,19 +144,20 @@ impl Db {
                 let names = statement.query_map([], |row| row.get(0))?;
                 Ok(names.collect::<Result<_, _>>()?)
             })
-            .map_err(|error| named(error, &self.path))?;
+            .map_err(|error| self.named(error))?;
         for table in tables {
             let report: String = self
                 .lock()
                 .query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| {
                     row.get(0)
                 })
-                .map_err(|error| named(error.into(), &self.path))?;
+                .map_err(|error| self.named(error.into()))?;
             if report != "ok" {
-                return Err(StorageError::Damaged {
-                    name: file_name(&self.path),
+                return Err(self.named(StorageError::Damaged {
+                    name: String::new(),
                     detail: report,
-                });
+                    backup: None,
+                }));
             }
         }
         Ok(())
@@ -129,7 +190,7 @@ impl Db {
         connection
             .prepare_cached("PRAGMA synchronous=NORMAL")?
             .execute([])?;
-        let result = transact(&mut connection, TransactionBehavior::Immediate, run);
+        let result = self.transact_on(&mut connection, TransactionBehavior::Immediate, run);
         connection
             .prepare_cached("PRAGMA synchronous=FULL")?
             .execute([])?;
@@ -147,10 +208,35 @@ impl Db {
         }
     }
 
-    /// Gives page-cache memory back after a burst.
+    /// Counts the rows that committed transactions changed: a larger number proves that the disk took a write.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Returns where backups of this database are kept, if it has any place for them.
+    pub fn backups(&self) -> Option<&Backups> {
+        self.backups.as_ref()
+    }
+
+    /// Gives back after a burst what it took: page-cache memory, and the room of a large write-ahead log.
     pub fn shrink(&self) {
         if let Err(error) = self.lock().execute_batch("PRAGMA shrink_memory") {
             log::debug!("shrink_memory: {error}");
+        }
+        let log = fs::metadata(beside(&self.path, "-wal")).map_or(0, |meta| meta.len());
+        if log > LARGE_LOG_BYTES {
+            self.cut_log();
+        }
+    }
+
+    /// Moves the write-ahead log into the file and empties it; does nothing while somebody reads an older state.
+    fn cut_log(&self) {
+        let connection = self.lock();
+        let cut = connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        if let Err(error) = connection.busy_timeout(BUSY_LIMIT).and(cut) {
+            log::debug!("the log stays: {error}");
         }
     }
 
@@ -159,7 +245,28 @@ impl Db {
         behavior: TransactionBehavior,
         run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        transact(&mut self.lock(), behavior, run)
+        self.transact_on(&mut self.lock(), behavior, run)
+    }
+
+    fn transact_on<T>(
+        &self,
+        connection: &mut Connection,
+        behavior: TransactionBehavior,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let before = connection.total_changes();
+        let transaction = connection.transaction_with_behavior(behavior)?;
+        let value = run(&Tx { sql: &transaction })?;
+        transaction.commit()?;
+        let changed = connection.total_changes() - before;
+        if changed > 0 {
+            self.changes.fetch_add(changed, Ordering::Relaxed);
+        }
+        Ok(value)
+    }
+
+    fn named(&self, error: StorageError) -> StorageError {
+        named(error, &self.path, self.backups.as_ref())
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -167,17 +274,6 @@ impl Db {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn transact<T>(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-    run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
-) -> Result<T, StorageError> {
-    let transaction = connection.transaction_with_behavior(behavior)?;
-    let value = run(&Tx { sql: &transaction })?;
-    transaction.commit()?;
-    Ok(value)
 }
 
 /// Makes the folder and the file with private modes, whatever the umask.
@@ -206,7 +302,7 @@ fn prepare_file(path: &Path) -> Result<(), StorageError> {
 /// Reads the schema version from the file's header, so that a newer file is refused before anything is written.
 ///
 /// Offset 60, big-endian: <https://www.sqlite.org/fileformat.html> §1.3.
-fn refuse_newer(path: &Path) -> Result<(), StorageError> {
+pub(super) fn refuse_newer(path: &Path) -> Result<(), StorageError> {
     let mut header = [0_u8; 64];
     let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
     if read.is_err() {
@@ -224,16 +320,35 @@ fn refuse_newer(path: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// Removes a rollback journal beside a database that has a write-ahead log: it is not ours, and SQLite would write what
+/// stands in it into the database.
+///
+/// Offsets 18 and 19 hold 2 for such a database: <https://www.sqlite.org/fileformat.html> §1.3.
+fn remove_foreign_journal(path: &Path) {
+    let mut header = [0_u8; 20];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    if read.is_err() || header[18..] != [2, 2] {
+        return;
+    }
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    match fs::remove_file(&journal) {
+        Ok(()) => log::warn!("removed a journal beside the database that PicoBot did not write"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => log::warn!("a foreign journal beside the database stays: {error}"),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_LIMIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(rusqlite::Error::InvalidQuery);
+        return Err(refused("journal_mode", &mode));
     }
     connection.execute_batch(
         "PRAGMA synchronous=FULL;
@@ -245,21 +360,52 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA mmap_size=0;
          PRAGMA cache_size=-512;",
     )?;
+    // A setting that SQLite does not know or refuses is no error to it, but what is promised rests on these.
+    for (name, wanted) in [
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("trusted_schema", 0),
+        ("cell_size_check", 1),
+        ("wal_autocheckpoint", 1_000),
+        ("journal_size_limit", 67_108_864),
+    ] {
+        let answer: i64 = connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))?;
+        if answer != wanted {
+            return Err(refused(name, &answer.to_string()));
+        }
+    }
     Ok(connection)
 }
 
-fn file_name(path: &Path) -> String {
+fn refused(setting: &str, answer: &str) -> StorageError {
+    StorageError::Library(format!(
+        "SQLite {} does not take the setting {setting} (it says {answer})",
+        rusqlite::version()
+    ))
+}
+
+/// Returns the path with something added to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
-/// Puts the file's name into a report of damage.
-fn named(error: StorageError, path: &Path) -> StorageError {
+/// Puts the file's name into a report of damage, and where the newest backup is.
+fn named(error: StorageError, path: &Path, backups: Option<&Backups>) -> StorageError {
     match error {
         StorageError::Damaged { detail, .. } => StorageError::Damaged {
             name: file_name(path),
             detail,
+            backup: backups
+                .and_then(Backups::newest)
+                .map(|backup| backup.to_string()),
         },
         other => other,
     }
@@ -292,6 +438,28 @@ mod tests {
             panic!("a newer file was opened");
         };
         assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_journal_that_is_not_ours_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, other] = ["picobot.db", "other.db"].map(|name| dir.path().join(name));
+        drop(Db::open(&ours, false).unwrap());
+        // What a command could plant: the journal of a half-done transaction that brings other pages back.
+        let raw = Connection::open(&other).unwrap();
+        raw.execute_batch("CREATE TABLE planted(x); INSERT INTO planted VALUES (1)")
+            .unwrap();
+        raw.execute_batch("BEGIN; PRAGMA cache_size=1; CREATE TABLE more(x); DROP TABLE planted; PRAGMA cache_spill=1")
+            .unwrap();
+        let journal = dir.path().join("picobot.db-journal");
+        let planted = fs::read(dir.path().join("other.db-journal")).unwrap_or_default();
+        assert!(!planted.is_empty());
+        fs::write(&journal, planted).unwrap();
+        let before = fs::read(&ours).unwrap();
+        let db = Db::open(&ours, false).unwrap();
+        assert!(!journal.exists());
+        db.check().unwrap();
+        assert_eq!(fs::read(&ours).unwrap()[..16], before[..16]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::db::Tx;
 use super::error::StorageError;
 use super::{from_millis, to_millis};
-use crate::chat::{ChannelId, ChatId, DialogId, Route, SessionId};
+use crate::chat::{ChannelId, ChatId, DialogId, InputMode, Route, SessionId};
 
 /// A dialog's row number; never used again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -28,9 +28,14 @@ pub struct DialogRow {
     pub updated_at: SystemTime,
     /// How many messages people see in it.
     pub n_messages: u64,
+    /// When it was made.
+    pub created_at: SystemTime,
+    /// What happens to an input that comes while a turn runs.
+    pub mode: InputMode,
 }
 
-const COLUMNS: &str = "id, channel, chat, name, title, archived, updated_at, n_messages";
+const COLUMNS: &str = "id, channel, chat, name, title, archived, updated_at, n_messages, created_at, \
+                       input_mode";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<DialogRow> {
     fn name<T>(result: Result<T, crate::chat::IdError>) -> rusqlite::Result<T> {
@@ -48,11 +53,14 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<DialogRow> {
         archived: row.get(5)?,
         updated_at: from_millis(row.get(6)?),
         n_messages: u64::try_from(row.get::<_, i64>(7)?).unwrap_or(0),
+        created_at: from_millis(row.get(8)?),
+        mode: InputMode::from_word(row.get_ref(9)?.as_str()?).unwrap_or_default(),
     })
 }
 
 impl Tx<'_> {
-    /// Makes a dialog in a chat; its name is a number no dialog had before.
+    /// Makes a dialog in a chat. Its name is `d` and a number no dialog had before: never a bare number, which is a place
+    /// in a list.
     pub fn create_dialog(
         &self,
         route: &Route,
@@ -74,7 +82,7 @@ impl Tx<'_> {
                 next,
                 route.channel.as_str(),
                 route.chat.as_str(),
-                next.to_string(),
+                format!("d{next}"),
                 title,
                 to_millis(now)
             ])?;
@@ -171,6 +179,61 @@ impl Tx<'_> {
             from_row,
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Lists the dialogs of every chat, last used first; at most `limit`.
+    pub fn list_all_dialogs(
+        &self,
+        archived: bool,
+        limit: usize,
+    ) -> Result<Vec<DialogRow>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM dialogs WHERE archived <= ?1
+             ORDER BY updated_at DESC, id DESC LIMIT ?2"
+        ))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![archived, limit], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Remembers the dialogs of the list that a chat is shown, in its order.
+    pub fn set_listed(&self, route: &Route, dialogs: &[DialogKey]) -> Result<(), StorageError> {
+        let listed: Vec<String> = dialogs.iter().map(|key| key.0.to_string()).collect();
+        self.sql
+            .prepare_cached(
+                "INSERT INTO chats (channel, chat, listed) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (channel, chat) DO UPDATE SET listed = excluded.listed",
+            )?
+            .execute(params![
+                route.channel.as_str(),
+                route.chat.as_str(),
+                listed.join(" ")
+            ])?;
+        Ok(())
+    }
+
+    /// Returns the dialogs of the list that a chat was shown last, in its order.
+    pub fn listed(&self, route: &Route) -> Result<Vec<DialogKey>, StorageError> {
+        let listed: Option<String> = self
+            .sql
+            .prepare_cached("SELECT listed FROM chats WHERE channel = ?1 AND chat = ?2")?
+            .query_row([route.channel.as_str(), route.chat.as_str()], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(listed
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+            .filter_map(|key| key.parse().ok().map(DialogKey))
+            .collect())
+    }
+
+    /// Chooses what happens to inputs that come while a turn runs in a dialog.
+    pub fn set_input_mode(&self, dialog: DialogKey, mode: InputMode) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE dialogs SET input_mode = ?2 WHERE id = ?1")?
+            .execute(params![dialog.0, mode.as_str()])?;
+        Ok(())
     }
 
     /// Names a dialog.

@@ -12,6 +12,8 @@ pub enum StorageError {
         name: String,
         /// What SQLite found.
         detail: String,
+        /// The newest backup, for people: from when and where; `None` if there is none.
+        backup: Option<String>,
     },
     /// A newer PicoBot wrote the file.
     #[error("database was written by a newer PicoBot (schema {found}, this one knows {known})")]
@@ -27,6 +29,12 @@ pub enum StorageError {
     /// The file cannot be read or written.
     #[error("the database cannot be read or written: {0}")]
     Io(rusqlite::Error),
+    /// The database's library is not the one this program was made with.
+    #[error("{0}")]
+    Library(String),
+    /// Another process has been busy with the file for too long.
+    #[error("another program keeps the database busy")]
+    Busy,
     /// Anything else SQLite refused.
     #[error("database error: {0}")]
     Sqlite(rusqlite::Error),
@@ -41,6 +49,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Tells whether the same may work later without anybody changing the file: the disk may have room again.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Full | Self::Io(_) | Self::Busy)
+    }
+
     /// Makes the error for a row that must exist and does not.
     pub fn missing(what: &str) -> Self {
         Self::Sqlite(rusqlite::Error::InvalidParameterName(format!(
@@ -59,7 +72,9 @@ impl From<rusqlite::Error> for StorageError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
                 name: String::new(),
                 detail: error.to_string(),
+                backup: None,
             },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             _ => Self::Sqlite(error),
         }
     }

@@ -52,7 +52,7 @@ impl Rig {
 }
 
 fn route() -> Route {
-    "cli_chat:local:1"
+    "cli_chat:local:d1"
         .parse::<crate::chat::SessionId>()
         .unwrap()
         .route()

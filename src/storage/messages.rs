@@ -120,6 +120,51 @@ impl Tx<'_> {
         Ok(history)
     }
 
+    /// Returns the next messages of a dialog behind a row (0 for the first), oldest first. Images come without bytes.
+    pub fn messages_after(
+        &self,
+        dialog: DialogKey,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        ))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![dialog.0, after, limit], from_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Returns the row number behind every message.
+    pub fn messages_end(&self) -> Result<i64, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT coalesce(max(id), 0) + 1 FROM messages")?
+            .query_row([], |row| row.get(0))?)
+    }
+
+    /// Looks through the messages of the rows `from..to` for a text that the stored form may hold, newest first; ASCII
+    /// letters match in either case. What is found may still differ from what people see.
+    pub fn messages_like(
+        &self,
+        text: &str,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<(DialogKey, StoredMessage)>, StorageError> {
+        // As it stands inside the stored JSON text.
+        let json = serde_json::Value::from(text.to_ascii_lowercase()).to_string();
+        let inner = &json[1..json.len() - 1];
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS}, dialog FROM messages
+             WHERE id >= ?1 AND id < ?2 AND role <> 'tool' AND instr(lower(parts), ?3) > 0
+             ORDER BY id DESC"
+        ))?;
+        let rows = statement.query_map(params![from, to, inner], |row| {
+            Ok((DialogKey(row.get(8)?), from_row(row)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Puts a text in the place of every image of a dialog, for good.
     pub fn replace_images(
         &self,

@@ -4,6 +4,8 @@
 //! plain computation, nothing that waits. One file per table group. Any thread may call; nobody keeps a `Tx`. Not here:
 //! deciding what to store.
 
+mod approvals;
+mod backups;
 mod calls;
 mod db;
 mod dialogs;
@@ -18,7 +20,11 @@ mod parts;
 mod prompts;
 mod schema;
 mod turns;
+mod upkeep;
 
+pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
+pub use backups::{Backup, Backups, Contents, back_up, inspect, restore};
+pub use calls::{DialogUsage, LastCall};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;
@@ -26,9 +32,10 @@ pub use feishu::{FeishuEvent, FeishuTrace};
 pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply, fingerprint};
 pub use lock::{InstanceLock, Kind, LockError, LockInfo};
 pub use messages::StoredMessage;
-pub use outbox::{Delivery, OutboxRow};
+pub use outbox::{Delivery, DeliveryInfo, Expired, OutboxRow, Shown};
 pub use prompts::Prompt;
 pub use turns::{TurnId, TurnRow, TurnState};
+pub use upkeep::Sweep;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

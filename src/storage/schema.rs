@@ -7,13 +7,23 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 6] = [
     include_str!("schema.sql"),
+    include_str!("schema_approvals.sql"),
+    include_str!("schema_prints.sql"),
+    include_str!("schema_outbox.sql"),
+    include_str!("schema_dialogs.sql"),
     include_str!("schema_feishu.sql"),
 ];
 
 /// The version this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Tells whether the file holds data of an older version, so that [`migrate`] would change it.
+pub(super) fn is_older(connection: &Connection) -> Result<bool, StorageError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((1..VERSION).contains(&found))
+}
 
 /// Brings a database to [`VERSION`].
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StorageError> {

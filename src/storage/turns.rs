@@ -106,7 +106,7 @@ impl Tx<'_> {
             .optional()?)
     }
 
-    /// Ends a running turn. Returns false, and changes nothing, if it no longer runs: someone ended it meanwhile.
+    /// Ends a running turn and its open questions. Returns false, and changes nothing, if it no longer runs: someone ended it meanwhile.
     pub fn end_turn(
         &self,
         turn: TurnId,
@@ -119,6 +119,7 @@ impl Tx<'_> {
                 "UPDATE turns SET state = ?2, finished_at = ?3 WHERE id = ?1 AND state = 'running'",
             )?
             .execute(params![turn.0, state.as_str(), to_millis(now)])?;
+        self.expire_approvals(turn)?;
         Ok(changed == 1)
     }
 

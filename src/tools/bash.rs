@@ -4,7 +4,7 @@
 //! killed is an error. Not here: confinement, killing and output limits, which are the sandbox's.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Effects, Tool, ToolCtx, ToolError, typed_schema};
+use super::{
+    Action, CommandLine, Effects, Found, Reach, Standing, Tool, ToolCtx, ToolError, Workspace,
+    typed_schema,
+};
 use crate::sandbox::{Call, Cleaner, End, Level, OUTPUT_CAP_BYTES, Outcome, Sandbox, SandboxError};
 
-const DEFAULT_TIMEOUT_SECS: u64 = 120;
 const MAX_TIMEOUT_SECS: u64 = 600;
 
 /// How much of a call's output is shown while it runs; who prints more is building something, not talking.
@@ -25,6 +27,8 @@ const MAX_LIVE_BYTES: usize = 256 * 1024;
 struct Arguments {
     /// The command line.
     command: String,
+    /// Folder below the workspace to start in.
+    cwd: Option<String>,
     /// Killed after this many seconds; default 120.
     #[schemars(range(min = 1, max = 600))]
     timeout_secs: Option<u64>,
@@ -34,11 +38,14 @@ struct Arguments {
 pub struct BashSettings {
     /// Runs the commands; its level must not be `off`, or every call fails.
     pub sandbox: Arc<Sandbox>,
+    /// How long a command may run if its call names no time; 600 s at most.
+    pub timeout: Duration,
 }
 
 /// The shell tool.
 pub struct Bash {
     sandbox: Arc<Sandbox>,
+    timeout: Duration,
     shell: &'static str,
 }
 
@@ -48,6 +55,7 @@ impl Bash {
         let has_bash = Path::new("/bin/bash").exists();
         Self {
             sandbox: settings.sandbox,
+            timeout: settings.timeout,
             shell: if has_bash { "/bin/bash" } else { "/bin/sh" },
         }
     }
@@ -82,6 +90,28 @@ impl Tool for Bash {
         Effects::SideEffect
     }
 
+    fn action(&self, arguments: &Value) -> Action {
+        let line = arguments["command"].as_str().unwrap_or_default();
+        let command = CommandLine::parse(line);
+        let folder = match arguments["cwd"].as_str().unwrap_or_default() {
+            "" => String::new(),
+            cwd => format!(" (in {cwd})"),
+        };
+        let mut action = Action::allowed(format!("{line}{folder}"));
+        if command.can_be_remembered() {
+            action.subject = command.argv.as_ref().map(|argv| {
+                let argv = serde_json::to_string(argv);
+                argv.expect("a list of texts always serialises") + &folder
+            });
+        }
+        if self.sandbox.policy().level == Level::Full {
+            action.standing = Standing::Ask("commands run without a sandbox here");
+            action.reach = Reach::Outside;
+        }
+        action.command = Some(command);
+        action
+    }
+
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {
         let arguments = Arguments::deserialize(arguments)
             .map_err(|error| ToolError::failed(format!("The arguments are not valid: {error}.")))?;
@@ -90,11 +120,12 @@ impl Tool for Bash {
                 "The command contains a NUL character; remove it.",
             ));
         }
-        let secs = arguments.timeout_secs.unwrap_or(DEFAULT_TIMEOUT_SECS);
+        let cwd = start_folder(ctx.workspace, arguments.cwd.as_deref())?;
+        let secs = arguments.timeout_secs.unwrap_or(self.timeout.as_secs());
         let secs = secs.clamp(1, MAX_TIMEOUT_SECS);
         let call = Call {
             workspace: ctx.workspace.path(),
-            cwd: ctx.workspace.path(),
+            cwd: &cwd,
             argv: vec![self.shell.into(), "-c".into(), arguments.command.into()],
             env: Vec::new(),
             deadline: Duration::from_secs(secs),
@@ -108,6 +139,20 @@ impl Tool for Bash {
             Ok(outcome) => result(outcome, secs),
             Err(error) => Err(ToolError::Failed(sentence(&error))),
         }
+    }
+}
+
+/// Returns the folder a command starts in: the workspace or one below it.
+fn start_folder(workspace: &Workspace, cwd: Option<&str>) -> Result<PathBuf, ToolError> {
+    let Some(cwd) = cwd.filter(|cwd| !cwd.is_empty()) else {
+        return Ok(workspace.path().to_owned());
+    };
+    match workspace.find(cwd) {
+        Ok(Found::Folder(folder)) => Ok(workspace.path().join(folder.name)),
+        Ok(Found::File(_)) => Err(ToolError::failed(format!(
+            "cwd: {cwd} is a file, not a folder."
+        ))),
+        Err(error) => Err(ToolError::failed(format!("cwd: {cwd}: {error}"))),
     }
 }
 

@@ -12,16 +12,15 @@ use sha2::{Digest, Sha256};
 
 use super::binary::binary_kind;
 use super::seen::SeenFiles;
+use super::untrusted::untrusted;
 use super::words::{file_error, size_text};
-use super::workspace::{Folder, Found, WorkspaceFile};
+use super::workspace::{Folder, Found, RESULTS, WorkspaceFile};
 use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 use crate::chat::Image;
 use crate::media;
 
-/// Most bytes of text shown by one call.
-const MAX_BYTES: usize = 256 * 1024;
-/// Bytes of text shown when no limit is given: a page that does not crowd the context.
-const PAGE_BYTES: usize = 16_000;
+/// Characters of text shown by one call: with the words around them they fit a result.
+const PAGE_CHARS: usize = 15_000;
 /// Longest line shown, in bytes.
 const MAX_LINE_BYTES: usize = 4_000;
 /// Files up to this size are read to the end, to tell how many lines they have.
@@ -62,7 +61,15 @@ impl TypedTool for FileRead {
         let found = ctx.workspace.find(&args.path);
         match found.map_err(|error| file_error(&args.path, &error))? {
             Found::Folder(folder) => Ok(listing(&folder)),
-            Found::File(file) => self.show(&file, &args, ctx),
+            Found::File(file) => {
+                let shown = self.show(&file, &args, ctx)?;
+                let kept = RESULTS.iter().collect::<std::path::PathBuf>();
+                if !std::path::Path::new(&file.name()).starts_with(kept) {
+                    return Ok(shown);
+                }
+                // Nobody knows any more where a kept result came from.
+                Ok(untrusted(ctx.boundary, &file.name(), &shown))
+            }
         }
     }
 }
@@ -144,7 +151,7 @@ fn show_image(
 struct Lines {
     offset: u64,
     limit: u64,
-    budget: usize,
+    shown_chars: usize,
     /// Number of the line being read, from 1.
     number: u64,
     /// The beginning of the line being read and its whole length.
@@ -162,11 +169,7 @@ impl Lines {
         Self {
             offset: offset.max(1),
             limit: limit.unwrap_or(u64::MAX),
-            budget: if limit.is_some() {
-                MAX_BYTES
-            } else {
-                PAGE_BYTES
-            },
+            shown_chars: 0,
             number: 1,
             line: Vec::new(),
             line_bytes: 0,
@@ -220,10 +223,12 @@ impl Lines {
         }
         let cut = self.line_bytes - self.line.len();
         let text = String::from_utf8_lossy(&self.line);
-        if self.shown_lines > 0 && self.shown.len() + text.len() > self.budget {
+        let chars = text.chars().count() + 1;
+        if self.shown_lines > 0 && self.shown_chars + chars > PAGE_CHARS {
             self.full = true;
             return;
         }
+        self.shown_chars += chars;
         self.lossy |= matches!(text, std::borrow::Cow::Owned(_));
         self.shown.push_str(&text);
         if cut > 0 {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::seen::{Knowledge, SeenFiles, hash};
 use super::words::{file_error, size_text};
 use super::workspace::{FileError, Target};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 
 /// Writes whole files.
 pub(super) struct FileWrite {
@@ -32,6 +32,10 @@ impl TypedTool for FileWrite {
 
     fn effects_of(&self, _: &FileWriteArgs) -> Effects {
         Effects::SideEffect
+    }
+
+    fn action_of(&self, args: &FileWriteArgs) -> Action {
+        Action::on_file("write", &args.path)
     }
 
     fn call(&self, args: FileWriteArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

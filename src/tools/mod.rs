@@ -3,21 +3,26 @@
 //! Tools run on the turn's thread (read-only ones of one message on scoped threads beside it), act, and return text and images.
 //! They see the workspace, a cancel token and a place for live output, and nothing of sessions or channels.
 
+mod action;
 mod bash;
 mod binary;
 mod calculator;
 mod check;
+mod command_line;
 mod file_edit;
 mod file_read;
 mod file_write;
 mod list;
+mod random;
 mod registry;
 mod schema;
 mod seen;
 mod similar;
+mod spill;
 #[cfg(test)]
 mod testing;
 mod typed;
+mod untrusted;
 mod words;
 mod workspace;
 
@@ -28,14 +33,19 @@ use serde_json::Value;
 use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
+pub use action::{Action, Reach, Standing};
 pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
+pub use command_line::{CommandLine, base_name};
 pub use list::builtin;
+pub(crate) use random::random_hex;
 pub use registry::Registry;
 pub use schema::typed_schema;
+pub use spill::{MAX_RESULT_CHARS, Spill, Spilled, fit};
 pub use typed::TypedTool;
 pub use workspace::{
-    FileError, Folder, FolderEntry, Found, Target, Workspace, WorkspaceFile, WorkspaceOptions,
+    FileError, Folder, FolderEntry, Found, ResultLimits, Target, Workspace, WorkspaceFile,
+    WorkspaceOptions,
 };
 
 /// Largest file the file tools change or hash, in bytes.
@@ -62,6 +72,8 @@ pub struct ToolCtx<'a> {
     pub cancel: &'a CancelToken,
     /// Takes live output for clients that watch.
     pub output: &'a (dyn Fn(&str) + Sync),
+    /// Random word of this turn; marks text from outside so that it cannot pretend to end.
+    pub boundary: &'a str,
     /// Takes images for the model to see beside the result; `None` if it sees none.
     pub images: Option<&'a (dyn Fn(Image) + Sync)>,
 }
@@ -97,6 +109,11 @@ pub trait Tool: Send + Sync {
 
     /// Tells what running these arguments again would do.
     fn effects(&self, arguments: &Value) -> Effects;
+
+    /// Tells what a call would do, for the approval policy and for the person who may be asked.
+    fn action(&self, _arguments: &Value) -> Action {
+        Action::allowed(self.name())
+    }
 
     /// Runs a call. `arguments` is an object that passed the schema check.
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError>;

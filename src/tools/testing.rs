@@ -61,6 +61,7 @@ impl Bench {
             session: &self.session,
             cancel: &self.cancel,
             output: &|_| {},
+            boundary: "b0",
             images: None,
         };
         tool.run(&arguments, &ctx)
@@ -79,6 +80,7 @@ impl Bench {
             session: &self.session,
             cancel: &self.cancel,
             output: &|_| {},
+            boundary: "b0",
             images: Some(&|image| shown.lock().unwrap().push(image)),
         };
         let result = tool.run(arguments, &ctx);

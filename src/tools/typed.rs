@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::schema::typed_schema;
-use super::{Effects, Tool, ToolCtx, ToolError};
+use super::{Action, Effects, Tool, ToolCtx, ToolError};
 
 /// A tool with typed arguments; every such type is a [`Tool`].
 ///
@@ -25,6 +25,11 @@ pub trait TypedTool: Send + Sync {
 
     /// Tells what running these arguments again would do.
     fn effects_of(&self, args: &Self::Args) -> Effects;
+
+    /// Tells what a call would do, for the approval policy.
+    fn action_of(&self, _args: &Self::Args) -> Action {
+        Action::allowed(Self::NAME)
+    }
 
     /// Runs a call.
     fn call(&self, args: Self::Args, ctx: &ToolCtx<'_>) -> Result<String, ToolError>;
@@ -46,6 +51,12 @@ impl<T: TypedTool> Tool for T {
     /// Arguments that cannot be read never run; they count as the worst case.
     fn effects(&self, arguments: &Value) -> Effects {
         T::Args::deserialize(arguments).map_or(Effects::SideEffect, |args| self.effects_of(&args))
+    }
+
+    /// Arguments that cannot be read never run.
+    fn action(&self, arguments: &Value) -> Action {
+        T::Args::deserialize(arguments)
+            .map_or_else(|_| Action::allowed(T::NAME), |args| self.action_of(&args))
     }
 
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

@@ -70,6 +70,9 @@ pub enum ClientBody {
     ListSessions {
         /// Whether archived ones are wanted too; false if left out.
         include_archived: bool,
+        /// Whether those of every chat and channel are wanted; false if left out. Additive.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        all_chats: bool,
     },
     /// Switches this connection to a dialog and shows its newest messages.
     LoadSession {
@@ -105,6 +108,43 @@ pub enum ClientBody {
         /// Capability names; unknown ones are ignored.
         capabilities: Vec<String>,
     },
+    /// Takes an input back that still waits for its turn. Additive.
+    TakeBack {
+        /// The `request_id` the input was sent with; the newest waiting one of the current dialog if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<String>,
+    },
+    /// Asks for a whole dialog as text, in pieces. Additive.
+    ExportSession {
+        /// The dialog.
+        session_id: String,
+        /// Where the last piece ended: its `next`. From the beginning if left out.
+        #[serde(skip_serializing_if = "is_zero")]
+        after: i64,
+        /// The form of the text.
+        form: ExportForm,
+    },
+    /// Looks for a text in the messages of the connection's chat. Additive.
+    SearchMessages {
+        /// The text, not blank, at most [`MAX_QUERY_CHARS`] characters; letter case of ASCII does not matter.
+        query: String,
+        /// Most results, 1 to 100; 20 if left out.
+        limit: u64,
+        /// Whether every chat and channel is looked through; false if left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        all_chats: bool,
+    },
+    /// Shows or changes what waits to be pushed to channels, or could not be. Needs the token. Additive.
+    Outbox {
+        /// What to do.
+        action: OutboxAction,
+        /// The deliveries meant, at most [`MAX_OUTBOX_IDS`]; all that the action can change if left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ids: Option<Vec<i64>>,
+        /// Whether `list` shows what was sent or dropped too; false if left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        include_sent: bool,
+    },
     /// Answers an `approval_request`. Additive.
     ApprovalReply {
         /// The request's id, 1 to 256 bytes.
@@ -112,6 +152,39 @@ pub enum ClientBody {
         /// The answer.
         decision: Decision,
     },
+}
+
+/// Longest text to search for, in characters.
+pub const MAX_QUERY_CHARS: usize = 256;
+
+/// The form of an exported dialog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportForm {
+    /// Markdown for people, tool calls folded.
+    #[default]
+    Markdown,
+    /// One JSON object a line for each message.
+    Json,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// Most deliveries named in one request.
+pub const MAX_OUTBOX_IDS: usize = 1_000;
+
+/// What is done with deliveries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxAction {
+    /// Shows them.
+    List,
+    /// Queues those again that could not be delivered.
+    Retry,
+    /// Gives those up that were not sent.
+    Drop,
 }
 
 /// Most images of one input.

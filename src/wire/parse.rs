@@ -4,6 +4,7 @@
 //! stay texts here: whether they name something is the channel's business.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::alphabet;
@@ -11,7 +12,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{ClientBody, ClientMessage, Decision, InputImage, MAX_IMAGES};
+use super::client::{
+    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS,
+    MAX_QUERY_CHARS, OutboxAction,
+};
 use super::nearest::nearest;
 
 /// How much of a client's own text an error repeats, in characters.
@@ -30,7 +34,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Every known `type`, for suggestions.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 16] = [
     "user_input",
     "clear_history",
     "create_session",
@@ -42,6 +46,10 @@ const TYPES: [&str; 12] = [
     "get_slash_commands",
     "ping",
     "hello",
+    "take_back",
+    "export_session",
+    "search_messages",
+    "outbox",
     "approval_reply",
 ];
 
@@ -99,7 +107,25 @@ struct Fields<'a> {
     #[serde(borrow)]
     include_archived: Option<&'a RawValue>,
     #[serde(borrow)]
+    all_chats: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    form: Option<&'a RawValue>,
+    #[serde(borrow)]
+    query: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
+    #[serde(borrow)]
     capabilities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ids: Option<&'a RawValue>,
+    #[serde(borrow)]
+    include_sent: Option<&'a RawValue>,
     #[serde(borrow)]
     approval_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -158,6 +184,7 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         },
         "list_sessions" => ClientBody::ListSessions {
             include_archived: flag(fields.include_archived, "include_archived")?,
+            all_chats: flag(fields.all_chats, "all_chats")?,
         },
         "load_session" => ClientBody::LoadSession {
             session_id: required(fields.session_id, "session_id")?,
@@ -176,6 +203,20 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         "ping" => ClientBody::Ping,
         "hello" => ClientBody::Hello {
             capabilities: capabilities(fields)?,
+        },
+        "take_back" => ClientBody::TakeBack {
+            input: fields.input.map(|raw| id_of(raw, "input")).transpose()?,
+        },
+        "export_session" => ClientBody::ExportSession {
+            session_id: required(fields.session_id, "session_id")?,
+            after: whole(fields.after, "after", 0..=i64::MAX, 0)?,
+            form: form(fields)?,
+        },
+        "search_messages" => search_messages(fields)?,
+        "outbox" => ClientBody::Outbox {
+            action: outbox_action(fields)?,
+            ids: outbox_ids(fields)?,
+            include_sent: flag(fields.include_sent, "include_sent")?,
         },
         "approval_reply" => ClientBody::ApprovalReply {
             approval_id: label(required(fields.approval_id, "approval_id")?, "approval_id")?,
@@ -344,17 +385,94 @@ fn decision(fields: &Fields<'_>) -> Result<Decision, Fault> {
     }
 }
 
-/// Reads a request's id: a string, or an integer whose digits are kept as they are written.
+fn search_messages(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
+    let query = not_blank(required(fields.query, "query")?, "query")?;
+    if query.chars().nth(MAX_QUERY_CHARS).is_some() {
+        return Err(Fault::bad(format!(
+            "The field `query` is longer than {MAX_QUERY_CHARS} characters."
+        )));
+    }
+    Ok(ClientBody::SearchMessages {
+        query,
+        limit: whole(fields.limit, "limit", 1..=100, 20)?.unsigned_abs(),
+        all_chats: flag(fields.all_chats, "all_chats")?,
+    })
+}
+
+fn form(fields: &Fields<'_>) -> Result<ExportForm, Fault> {
+    match optional(fields.form, "form")?.as_deref() {
+        None | Some("markdown") => Ok(ExportForm::Markdown),
+        Some("json") => Ok(ExportForm::Json),
+        Some(other) => Err(Fault::bad(format!(
+            "The field `form` must be `markdown` or `json`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
+fn outbox_action(fields: &Fields<'_>) -> Result<OutboxAction, Fault> {
+    match required(fields.action, "action")?.as_str() {
+        "list" => Ok(OutboxAction::List),
+        "retry" => Ok(OutboxAction::Retry),
+        "drop" => Ok(OutboxAction::Drop),
+        other => Err(Fault::bad(format!(
+            "The field `action` must be `list`, `retry` or `drop`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
+/// Reads an integer of a range, or what stands for a missing one.
+fn whole(
+    raw: Option<&RawValue>,
+    name: &str,
+    range: RangeInclusive<i64>,
+    missing: i64,
+) -> Result<i64, Fault> {
+    let Some(raw) = raw else { return Ok(missing) };
+    serde_json::from_str(raw.get())
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            let expected = format!(
+                "must be an integer from {} to {}",
+                range.start(),
+                range.end()
+            );
+            wrong(name, &expected, raw)
+        })
+}
+
+fn outbox_ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
+    let Some(raw) = fields.ids else {
+        return Ok(None);
+    };
+    let ids: Vec<i64> = serde_json::from_str(raw.get())
+        .map_err(|_| wrong("ids", "must be a list of integers", raw))?;
+    if ids.len() > MAX_OUTBOX_IDS {
+        return Err(Fault::bad(format!(
+            "The field `ids` has {} entries; at most {MAX_OUTBOX_IDS} can be named at once.",
+            ids.len()
+        )));
+    }
+    Ok(Some(ids))
+}
+
 fn request_id(raw: &RawValue) -> Result<String, Fault> {
+    id_of(raw, "request_id")
+}
+
+/// Reads the id of a request: a string, or an integer whose digits are kept as they are written.
+fn id_of(raw: &RawValue, name: &str) -> Result<String, Fault> {
     let text = raw.get();
     let digits = text.strip_prefix('-').unwrap_or(text);
     let id = if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         text.to_owned()
     } else {
         serde_json::from_str(text)
-            .map_err(|_| wrong("request_id", "must be a string or an integer", raw))?
+            .map_err(|_| wrong(name, "must be a string or an integer", raw))?
     };
-    label(id, "request_id")
+    label(id, name)
 }
 
 fn wrong(name: &str, expected: &str, raw: &RawValue) -> Fault {

@@ -120,6 +120,11 @@ pub enum ServerBody<'a> {
         /// One entry a command.
         commands: Vec<CommandInfo<'a>>,
     },
+    /// The answer to `outbox`: what there is, or what was changed. Additive.
+    OutboxList {
+        /// The deliveries.
+        deliveries: Vec<DeliveryEntry<'a>>,
+    },
     /// Everything before the `ping` is stored.
     Pong {},
     /// The answer to a slash command.
@@ -225,9 +230,51 @@ pub enum ServerBody<'a> {
         expires_at: Cow<'a, str>,
         /// The dialog.
         session_id: Cow<'a, str>,
+        /// What would happen, on one line.
+        summary: Cow<'a, str>,
+        /// Why a person is asked.
+        reason: Cow<'a, str>,
+        /// Whether what it changes stays in the workspace.
+        in_workspace: bool,
+        /// Whether the answer `always` is remembered; else it counts as `allow`.
+        can_always: bool,
+    },
+    /// A question is settled: the reply to `approval_reply`, and a note to everybody else who was asked. Additive.
+    ApprovalResolved {
+        /// The question.
+        approval_id: Cow<'a, str>,
+        /// `allow`, `always`, `deny`, or `expired` if nobody answered in time or the turn ended.
+        decision: Cow<'a, str>,
+        /// The dialog.
+        session_id: Cow<'a, str>,
     },
     /// A dialog changed without this connection asking. Additive.
     SessionUpdated(SessionInfo<'a>),
+    /// An input was taken back before its turn began. Additive.
+    InputTakenBack {
+        /// The dialog.
+        session_id: Cow<'a, str>,
+        /// Its text.
+        content: Cow<'a, str>,
+        /// The `request_id` it was sent with, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<Cow<'a, str>>,
+    },
+    /// A piece of a dialog as text. Additive.
+    SessionExported {
+        /// The dialog.
+        session_id: Cow<'a, str>,
+        /// The piece; the pieces behind one another are the whole.
+        content: Cow<'a, str>,
+        /// Named in `after` for the next piece; left out with the last.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<i64>,
+    },
+    /// Messages in which a text was found, newest first. Additive.
+    SearchResults {
+        /// The messages.
+        results: Vec<FoundMessage<'a>>,
+    },
     /// A type this version does not know; only ever read, never sent.
     #[serde(other)]
     Unknown,
@@ -246,6 +293,24 @@ pub struct SessionInfo<'a> {
     pub updated_at: Cow<'a, str>,
     /// How many messages it holds.
     pub message_count: u64,
+    /// Whether it works: `idle`, `running` or `queued`. In `session_updated` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Cow<'a, str>>,
+}
+
+/// A message in which a text was found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FoundMessage<'a> {
+    /// Its dialog.
+    pub session_id: Cow<'a, str>,
+    /// The dialog's title.
+    pub title: Cow<'a, str>,
+    /// `user` or `assistant`.
+    pub role: Cow<'a, str>,
+    /// When it was stored, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// The text around the first place, on one line.
+    pub snippet: Cow<'a, str>,
 }
 
 /// One message of a loaded dialog.
@@ -259,6 +324,29 @@ pub struct HistoryEntry<'a> {
     pub created_at: Cow<'a, str>,
     /// `done`, `queued`, `running`, `failed` or `stopped`.
     pub state: Cow<'a, str>,
+}
+
+/// One delivery to a channel that pushes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeliveryEntry<'a> {
+    /// Its number.
+    pub id: i64,
+    /// Where it goes, `<channel>:<chat>`.
+    pub to: Cow<'a, str>,
+    /// `pending`, `started`, `sent`, `failed`, `expired` or `dropped`.
+    pub state: Cow<'a, str>,
+    /// How often sending was begun.
+    pub attempts: u32,
+    /// Why it did not arrive; left out if there is nothing to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+    /// The text.
+    pub content: Cow<'a, str>,
+    /// When it was stored, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// When it got its last state, RFC 3339 in UTC; left out while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Cow<'a, str>>,
 }
 
 /// One slash command.

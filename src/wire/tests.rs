@@ -54,7 +54,7 @@ fn client_messages_of_the_old_part() {
         @r#"{"type":"create_session"}"#);
     assert_snapshot!(client(ClientBody::CreateSession { title: some("Trip") }),
         @r#"{"type":"create_session","title":"Trip"}"#);
-    assert_snapshot!(client(ClientBody::ListSessions { include_archived: true }),
+    assert_snapshot!(client(ClientBody::ListSessions { include_archived: true, all_chats: false }),
         @r#"{"type":"list_sessions","include_archived":true}"#);
     assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into() }),
         @r#"{"type":"load_session","session_id":"a:b:c"}"#);
@@ -166,8 +166,10 @@ fn server_messages_of_the_additive_part() {
         @r#"{"type":"turn_finished","session_id":"cli_chat:local:d1","turn":9,"usage":{"input_tokens":10,"output_tokens":2},"model":"gpt-4o","stop_reason":"complete","took_ms":800}"#);
     assert_snapshot!(server(turn_finished(None)),
         @r#"{"type":"turn_finished","session_id":"cli_chat:local:d1","turn":9,"usage":{"input_tokens":10,"output_tokens":2},"model":"gpt-4o","took_ms":800}"#);
-    assert_snapshot!(server(ServerBody::ApprovalRequest { approval_id: "p1".into(), name: "bash".into(), arguments: "{}".into(), expires_at: "2026-03-01T08:30:00.000Z".into(), session_id: SESSION }),
-        @r#"{"type":"approval_request","approval_id":"p1","name":"bash","arguments":"{}","expires_at":"2026-03-01T08:30:00.000Z","session_id":"cli_chat:local:d1"}"#);
+    assert_snapshot!(server(ServerBody::ApprovalRequest { approval_id: "p1".into(), name: "bash".into(), arguments: "{}".into(), expires_at: "2026-03-01T08:30:00.000Z".into(), session_id: SESSION, summary: "make".into(), reason: "r".into(), in_workspace: true, can_always: false }),
+        @r#"{"type":"approval_request","approval_id":"p1","name":"bash","arguments":"{}","expires_at":"2026-03-01T08:30:00.000Z","session_id":"cli_chat:local:d1","summary":"make","reason":"r","in_workspace":true,"can_always":false}"#);
+    assert_snapshot!(server(ServerBody::ApprovalResolved { approval_id: "p1".into(), decision: "deny".into(), session_id: SESSION }),
+        @r#"{"type":"approval_resolved","approval_id":"p1","decision":"deny","session_id":"cli_chat:local:d1"}"#);
     assert_snapshot!(server(ServerBody::SessionUpdated(info())),
         @r#"{"type":"session_updated","session_id":"cli_chat:local:d1","title":"Trip","archived":false,"updated_at":"2026-03-01T08:30:00.000Z","message_count":7}"#);
     let with_id = ServerMessage {
@@ -185,6 +187,7 @@ fn info() -> SessionInfo<'static> {
         archived: false,
         updated_at: "2026-03-01T08:30:00.000Z".into(),
         message_count: 7,
+        state: None,
     }
 }
 
@@ -378,6 +381,7 @@ fn null_empty_and_unknown_fields_are_absent() {
         r#"{"type":"list_sessions","include_archived":null}"#,
         ClientBody::ListSessions {
             include_archived: false,
+            all_chats: false,
         },
     );
     check(
@@ -570,7 +574,7 @@ fn the_protocol_page_shows_true_messages() {
         assert_eq!(written_back, line);
     }
     assert!(!shown.contains("unknown"));
-    assert_eq!(shown.len(), 12 + 23, "a type has no example: {shown:?}");
+    assert_eq!(shown.len(), 16 + 28, "a type has no example: {shown:?}");
 }
 
 prop_compose! {
@@ -612,7 +616,10 @@ fn any_client_body() -> impl Strategy<Value = ClientBody> {
             session_id
         }),
         proptest::option::of(text).prop_map(|title| ClientBody::CreateSession { title }),
-        any::<bool>().prop_map(|include_archived| ClientBody::ListSessions { include_archived }),
+        any::<bool>().prop_map(|include_archived| ClientBody::ListSessions {
+            include_archived,
+            all_chats: false,
+        }),
         ".{0,40}".prop_map(|session_id| ClientBody::LoadSession { session_id }),
         (optional(), text)
             .prop_map(|(session_id, title)| ClientBody::RenameSession { session_id, title }),

@@ -3,12 +3,16 @@
 //! One test binary, so that it links once. Needs no secret and no network; `support` holds the other sides of the wire.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests are test code.
 
+mod approvals;
 mod architecture;
 mod contract;
 mod crash;
+mod dialogs;
 mod door;
+mod durability;
 mod feishu;
 mod images;
+mod limits;
 mod messages;
 mod sandbox;
 mod schemas;
@@ -17,4 +21,5 @@ mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
+mod tls;
 mod turns;

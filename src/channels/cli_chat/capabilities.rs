@@ -70,8 +70,8 @@ impl Selection {
         self.0 & (1 << kind as u16) != 0
     }
 
-    /// Returns the groups the session has to produce.
-    pub(super) fn wants(self) -> Wants {
+    /// Returns the groups the session has to produce; only a client that showed the token is asked for approvals.
+    pub(super) fn wants(self, trusted: bool) -> Wants {
         let any = |kinds: &[Additive]| kinds.iter().any(|kind| self.contains(*kind));
         Wants {
             accepted: any(&[Additive::InputAccepted]),
@@ -82,7 +82,7 @@ impl Selection {
                 Additive::ToolOutput,
                 Additive::ToolFinished,
             ]),
-            approvals: any(&[Additive::ApprovalRequest]),
+            approvals: trusted && any(&[Additive::ApprovalRequest]),
             sessions: any(&[Additive::SessionUpdated]),
         }
     }
@@ -98,18 +98,25 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         Body::ToolOutput { .. } => Some(Additive::ToolOutput),
         Body::ToolFinished { .. } => Some(Additive::ToolFinished),
         Body::TurnFinished { .. } => Some(Additive::TurnFinished),
+        Body::Updated { .. } => Some(Additive::SessionUpdated),
+        Body::ApprovalRequest(_) => Some(Additive::ApprovalRequest),
         Body::Established { .. }
         | Body::Answer { .. }
+        | Body::ApprovalResolved { .. }
         | Body::Command { .. }
         | Body::Error { .. }
         | Body::Created { .. }
         | Body::List { .. }
         | Body::Loaded { .. }
+        | Body::TakenBack { .. }
+        | Body::Exported { .. }
+        | Body::Found { .. }
         | Body::Renamed { .. }
         | Body::Archived
         | Body::Deleted
         | Body::Cleared
         | Body::Commands { .. }
+        | Body::Deliveries { .. }
         | Body::Pong
         | Body::Notification { .. } => None,
     }
@@ -131,13 +138,13 @@ mod tests {
             for (_, other) in NAMES {
                 assert_eq!(selection.contains(other), other == kind, "{name}");
             }
-            assert_ne!(selection.wants(), Wants::default(), "{name}");
+            assert_ne!(selection.wants(true), Wants::default(), "{name}");
         }
     }
 
     #[test]
     fn stream_is_a_turn_and_nothing_else() {
-        let wants = select(&["stream"]).wants();
+        let wants = select(&["stream"]).wants(true);
         assert_eq!(
             wants,
             Wants {
@@ -159,6 +166,13 @@ mod tests {
     #[test]
     fn unknown_names_select_nothing() {
         assert_eq!(select(&["", "Stream", "streams", "推送"]), select(&[]));
-        assert_eq!(select(&[]).wants(), Wants::default());
+        assert_eq!(select(&[]).wants(true), Wants::default());
+    }
+
+    #[test]
+    fn approvals_need_the_token() {
+        let selection = select(&["approval_request"]);
+        assert!(selection.wants(true).approvals);
+        assert!(!selection.wants(false).approvals);
     }
 }

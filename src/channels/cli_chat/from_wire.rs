@@ -5,11 +5,11 @@
 
 use std::str::FromStr;
 
-use crate::bus::{ErrorCode, InboundBody, Op};
+use crate::bus::{ApprovalAnswer, ErrorCode, InboundBody, Op, OutboxOp, TextForm};
 use crate::chat::{
     Attachment, ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify,
 };
-use crate::wire::{ClientBody, FaultCode, ParseFault};
+use crate::wire::{ClientBody, Decision, ExportForm, FaultCode, OutboxAction, ParseFault};
 
 use super::capabilities::Selection;
 
@@ -54,13 +54,6 @@ impl Refusal {
         Self {
             code: ErrorCode::ShuttingDown,
             message: "The gateway is ending; connect again when it is back.".to_owned(),
-        }
-    }
-
-    fn no_approval() -> Self {
-        Self {
-            code: ErrorCode::NotFound,
-            message: "No approval is waiting under this id.".to_owned(),
         }
     }
 
@@ -116,8 +109,36 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
         ClientBody::Hello { capabilities } => {
             return Ok(Request::Hello(Selection::from_names(&capabilities)));
         }
-        ClientBody::ApprovalReply { .. } if trusted => return Err(Refusal::no_approval()),
+        ClientBody::ApprovalReply {
+            approval_id,
+            decision,
+        } if trusted => {
+            return Ok(Request::Control(Op::Approve {
+                id: approval_id,
+                answer: match decision {
+                    Decision::Allow => ApprovalAnswer::Allow,
+                    Decision::Always => ApprovalAnswer::Always,
+                    Decision::Deny => ApprovalAnswer::Deny,
+                },
+            }));
+        }
         ClientBody::ApprovalReply { .. } => return Err(Refusal::token_needed("An approval")),
+        ClientBody::Outbox { .. } if !trusted => {
+            return Err(Refusal::token_needed("The outbox"));
+        }
+        ClientBody::Outbox {
+            action,
+            ids,
+            include_sent,
+        } => InboundBody::Outbox {
+            op: match action {
+                OutboxAction::List => OutboxOp::List,
+                OutboxAction::Retry => OutboxOp::Retry,
+                OutboxAction::Drop => OutboxOp::Drop,
+            },
+            ids,
+            all: include_sent,
+        },
         ClientBody::ClearHistory {
             chat_id,
             session_id,
@@ -126,8 +147,34 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             route: ids.route(None, chat_id)?,
         },
         ClientBody::CreateSession { title } => InboundBody::Create { title },
-        ClientBody::ListSessions { include_archived } => InboundBody::List {
+        ClientBody::ListSessions {
+            include_archived,
+            all_chats,
+        } => InboundBody::List {
             archived: include_archived,
+            all: ids.everything(all_chats)?,
+        },
+        ClientBody::TakeBack { input } => InboundBody::TakeBack { input },
+        ClientBody::ExportSession {
+            session_id,
+            after,
+            form,
+        } => InboundBody::Export {
+            session: ids.exact(&session_id)?,
+            after,
+            form: match form {
+                ExportForm::Markdown => TextForm::Markdown,
+                ExportForm::Json => TextForm::Json,
+            },
+        },
+        ClientBody::SearchMessages {
+            query,
+            limit,
+            all_chats,
+        } => InboundBody::Search {
+            query,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            all: ids.everything(all_chats)?,
         },
         ClientBody::LoadSession { session_id } => InboundBody::Load {
             session: ids.exact(&session_id)?,
@@ -183,6 +230,13 @@ impl Ids<'_> {
             route.chat = ChatId::new(&chat).map_err(|e| Refusal::bad_id("chat_id", &e))?;
         }
         Ok(Some(route))
+    }
+
+    fn everything(&self, wanted: bool) -> Result<bool, Refusal> {
+        if wanted && !self.trusted {
+            return Err(Refusal::token_needed("Every chat"));
+        }
+        Ok(wanted)
     }
 
     fn allow(&self, channel: &ChannelId) -> Result<(), Refusal> {

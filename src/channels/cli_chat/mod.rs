@@ -95,13 +95,10 @@ impl CliChat {
         let caller = Caller {
             client,
             request_id: message.request_id,
-            wants: state.selection.wants(),
+            wants: state.selection.wants(state.trusted),
         };
         match from_wire::request(message.body, &self.local, state.trusted) {
-            Ok(Request::Hello(selection)) => {
-                state.selection = selection;
-                Flow::Taken
-            }
+            Ok(Request::Hello(selection)) => self.choose(caller, selection),
             Ok(Request::Inbound(body)) => self.offer(caller, body),
             Ok(Request::Control(op)) => self.overtake(caller, op),
             Err(refusal) => {
@@ -162,6 +159,23 @@ impl CliChat {
     /// Takes the frames that answer at once what never reached the session, oldest first.
     pub fn take_replies(&mut self) -> Vec<(ClientId, String)> {
         std::mem::take(&mut self.replies)
+    }
+
+    /// Notes a choice of additive messages. The session is told only of what it sends unasked.
+    fn choose(&mut self, caller: Caller, selection: Selection) -> Flow {
+        let client = caller.client;
+        let Some(state) = self.clients.get(&client) else {
+            return Flow::Taken;
+        };
+        let wants = selection.wants(state.trusted);
+        let is_news = wants.sessions != state.selection.wants(state.trusted).sessions;
+        if is_news && self.offer(Caller { wants, ..caller }, InboundBody::Wants) == Flow::Full {
+            return Flow::Full;
+        }
+        if let Some(state) = self.clients.get_mut(&client) {
+            state.selection = selection;
+        }
+        Flow::Taken
     }
 
     /// Offers to the ordered lane. When the session has ended the client is told, since nothing else will.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use proptest::prelude::*;
 
-use crate::bus::{Body, DialogInfo, HistoryItem, ItemState, SessionInbox, session_queue};
+use crate::bus::{
+    ApprovalAnswer, Body, DialogInfo, HistoryItem, ItemState, SessionInbox, session_queue,
+};
 use crate::chat::{Attachment, Command, Role, SessionId, StopReason, Usage};
 
 const CLIENT: ClientId = ClientId(7);
@@ -150,7 +152,10 @@ fn each_request_becomes_its_bus_message() {
     );
     check(
         r#"{"type":"list_sessions","include_archived":true}"#,
-        InboundBody::List { archived: true },
+        InboundBody::List {
+            archived: true,
+            all: false,
+        },
     );
     check(
         r#"{"type":"load_session","session_id":"cli_chat:local:d"}"#,
@@ -227,16 +232,20 @@ fn other_channels_need_the_token() {
 }
 
 #[test]
-fn approvals_need_the_token_and_none_is_waiting() {
-    let text = r#"{"type":"approval_reply","approval_id":"p","decision":"allow","request_id":"r"}"#;
+fn approvals_need_the_token() {
+    let text =
+        r#"{"type":"approval_reply","approval_id":"p","decision":"always","request_id":"r"}"#;
     assert_eq!(
         refusal(false, text),
         r#"{"type":"error","code":"forbidden","message":"An approval needs the gateway's token: connect with `Authorization: Bearer TOKEN`.","request_id":"r"}"#
     );
-    assert_eq!(
-        refusal(true, text),
-        r#"{"type":"error","code":"not_found","message":"No approval is waiting under this id.","request_id":"r"}"#
-    );
+    let answer = Op::Approve {
+        id: "p".to_owned(),
+        answer: ApprovalAnswer::Always,
+    };
+    let (mut chat, inbox) = connected(true);
+    assert_eq!(chat.text(CLIENT, text), Flow::Taken);
+    assert_eq!(inbox.control.try_recv().unwrap().op, answer);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::bus::{Body, DialogInfo, HistoryItem, Outbound};
+use crate::bus::{Body, DeliveryItem, DialogInfo, DialogState, FoundItem, HistoryItem, Outbound};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage, rfc3339,
+    CommandInfo, DeliveryEntry, FoundMessage, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
+    TokenUsage, rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.
@@ -79,6 +80,22 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             stop_reason: stop.map(|stop| stop.as_str().into()),
             took_ms: millis(*took),
         },
+        Body::ApprovalRequest(request) => ServerBody::ApprovalRequest {
+            approval_id: (&request.id).into(),
+            name: (&request.name).into(),
+            arguments: (&request.arguments).into(),
+            expires_at: rfc3339(request.expires_at).into(),
+            session_id: session?,
+            summary: (&request.summary).into(),
+            reason: (&request.reason).into(),
+            in_workspace: request.in_workspace,
+            can_always: request.can_always,
+        },
+        Body::ApprovalResolved { id, outcome } => ServerBody::ApprovalResolved {
+            approval_id: id.into(),
+            decision: outcome.as_str().into(),
+            session_id: session?,
+        },
         Body::Answer { content, merged } => ServerBody::AssistantResponse {
             content: Cow::Borrowed(content),
             session_id: session?,
@@ -99,12 +116,31 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             title: title.into(),
         },
         Body::List { dialogs } => ServerBody::SessionList {
-            sessions: dialogs.iter().map(session_info).collect(),
+            sessions: dialogs
+                .iter()
+                .map(|dialog| session_info(dialog, None))
+                .collect(),
         },
         Body::Loaded { messages, has_more } => ServerBody::SessionLoaded {
             session_id: session?,
             messages: messages.iter().map(history_entry).collect(),
             has_more: *has_more,
+        },
+        Body::Updated { dialog, state } => {
+            ServerBody::SessionUpdated(session_info(dialog, Some(*state)))
+        }
+        Body::TakenBack { content, input } => ServerBody::InputTakenBack {
+            session_id: session?,
+            content: content.into(),
+            input: input.as_deref().map(Cow::from),
+        },
+        Body::Exported { content, next } => ServerBody::SessionExported {
+            session_id: session?,
+            content: content.into(),
+            next: *next,
+        },
+        Body::Found { items } => ServerBody::SearchResults {
+            results: items.iter().map(found_message).collect(),
         },
         Body::Renamed { title } => ServerBody::SessionRenamed {
             session_id: session?,
@@ -122,6 +158,9 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
         Body::Commands { commands } => ServerBody::SlashCommandsList {
             commands: commands.iter().map(command_info).collect(),
         },
+        Body::Deliveries { deliveries } => ServerBody::OutboxList {
+            deliveries: deliveries.iter().map(delivery).collect(),
+        },
         Body::Pong => ServerBody::Pong {},
         Body::Notification { content } => ServerBody::SystemNotification {
             content: content.into(),
@@ -130,13 +169,24 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
     })
 }
 
-fn session_info(dialog: &DialogInfo) -> SessionInfo<'_> {
+fn session_info(dialog: &DialogInfo, state: Option<DialogState>) -> SessionInfo<'_> {
     SessionInfo {
         session_id: dialog.session.to_string().into(),
         title: (&dialog.title).into(),
         archived: dialog.archived,
         updated_at: rfc3339(dialog.updated_at).into(),
         message_count: dialog.n_messages,
+        state: state.map(|state| state.as_str().into()),
+    }
+}
+
+fn found_message(item: &FoundItem) -> FoundMessage<'_> {
+    FoundMessage {
+        session_id: item.session.to_string().into(),
+        title: (&item.title).into(),
+        role: role(item.role).into(),
+        created_at: rfc3339(item.created_at).into(),
+        snippet: (&item.snippet).into(),
     }
 }
 
@@ -146,6 +196,19 @@ fn history_entry(item: &HistoryItem) -> HistoryEntry<'_> {
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         state: item.state.as_str().into(),
+    }
+}
+
+fn delivery(item: &DeliveryItem) -> DeliveryEntry<'_> {
+    DeliveryEntry {
+        id: item.id,
+        to: (&item.to).into(),
+        state: (&item.state).into(),
+        attempts: item.attempts,
+        error: item.error.as_deref().map(Cow::from),
+        content: (&item.content).into(),
+        created_at: rfc3339(item.created_at).into(),
+        finished_at: item.finished_at.map(|at| rfc3339(at).into()),
     }
 }
 

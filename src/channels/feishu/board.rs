@@ -2,11 +2,13 @@
 //! and a wake-up; putting something down never blocks, and newer text replaces older that was not shown yet.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::Value;
+
+use crate::bus::{ApprovalOutcome, ApprovalRequest};
 
 /// An answer must take this long before it is shown while it is written: quick ones come whole.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -36,6 +38,10 @@ pub(super) enum Saying {
     Text(String),
     /// A card, and what to say where cards are refused.
     Card(Value, String),
+    /// A question about a tool call.
+    Ask(Arc<ApprovalRequest>),
+    /// A question is settled.
+    Settled(String, ApprovalOutcome),
     /// A new state of a card that was sent before, named by its message.
     Update(String, Value),
 }
@@ -244,7 +250,6 @@ impl Board {
     pub(super) fn forget(&self, message: &str) {
         let mut state = self.lock();
         state.live.remove(message);
-        state.recalled.remove(message);
         if state.live.is_empty() {
             state.live.shrink_to_fit();
         }

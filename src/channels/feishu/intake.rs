@@ -552,7 +552,10 @@ impl Intake {
         };
         lane.sending
             .push_back(ask(InboundBody::Connected { route }, None));
-        let list = InboundBody::List { archived: false };
+        let list = InboundBody::List {
+            archived: false,
+            all: false,
+        };
         lane.sending.push_back(ask(list, caller.request_id));
         lane.sending.push_back(ask(InboundBody::Disconnected, None));
     }
@@ -572,7 +575,7 @@ impl Intake {
                 accepted: true,
                 deltas: self.bot.config.streaming,
                 tools: self.bot.config.streaming,
-                approvals: true,
+                approvals: self.policy.has_owners(),
                 ..Wants::default()
             },
         }
@@ -692,6 +695,15 @@ impl Intake {
             let lane = self.lanes.entry(chat.clone()).or_default();
             lane.sending.push_back(Outgoing::Inbound(Box::new(inbound)));
             self.advance(&chat);
+        }
+        if let Some((id, answer)) = outcome.approval {
+            let control = Control {
+                caller: self.caller(None),
+                op: Op::Approve { id, answer },
+            };
+            let lane = self.lanes.entry(action.chat.clone()).or_default();
+            lane.sending.push_back(Outgoing::Control(Box::new(control)));
+            self.advance(&action.chat);
         }
         Reply {
             code: 200,

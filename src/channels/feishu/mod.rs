@@ -180,6 +180,13 @@ impl Bot {
                 let sign = if is_error { '❌' } else { '✅' };
                 self.board.tool(&request, &call_id, &name, sign);
             }
+            Body::ApprovalRequest(question) => {
+                self.board.say(&request, Saying::Ask(question), false);
+            }
+            Body::ApprovalResolved { id, outcome } => {
+                self.board
+                    .say(&request, Saying::Settled(id, outcome), false);
+            }
             Body::Command { content, .. } => match request.rsplit_once(':') {
                 // A button was pressed: its card shows what came of it.
                 Some((card, _)) => {
@@ -203,10 +210,14 @@ impl Bot {
                     self.board.dropped(&request);
                 }
                 // How a turn ended comes through the outbox.
-                _ => settled(),
+                _ => {
+                    settled();
+                    self.board.give_up(&request);
+                }
             },
             Body::Answer { merged, .. } => {
                 settled();
+                self.board.give_up(&request);
                 if merged {
                     self.board.dropped(&request);
                 }
@@ -350,7 +361,7 @@ impl Feishu {
     }
 
     /// Takes nothing in any more; what was acknowledged is kept.
-    pub fn stop_intake(&mut self) {
+    pub fn stop_intake(&self) {
         for one in &self.running {
             one.bot.mailbox.put(Note::Stop);
         }

@@ -53,6 +53,11 @@ impl Policy {
                 || self.paired_owners.contains(person))
     }
 
+    /// Tells whether anybody could give approvals.
+    pub(super) fn has_owners(&self) -> bool {
+        !self.config.owners.is_empty() || !self.paired_owners.is_empty()
+    }
+
     /// Tells whether a person is heard in private chats and, if the group is, in groups.
     pub(super) fn knows(&self, person: &str) -> bool {
         !person.is_empty()

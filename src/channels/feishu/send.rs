@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, at, never, select};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::actions::{approval_card, approval_text, outcome_card};
 use super::api::{ApiError, Kind};
 use super::board::{Say, Saying, Shown};
 use super::bundle::parse_chat_name;
@@ -22,7 +23,8 @@ use super::rates::{APP, CHAT, Rates};
 use super::render::{ANSWER, Form, TOOLS, answer_card, stream_markdown, streaming_card};
 use super::split::{MAX_PIECE_BYTES, split};
 use super::upload::upload;
-use super::{Bot, Note};
+use super::{Bot, Note, words};
+use crate::bus::ApprovalRequest;
 use crate::channels::outbound::{Pending, PushError};
 
 /// Tries of a direct answer before it is given up.
@@ -57,6 +59,8 @@ pub(super) struct Sending {
     reactions: HashMap<String, String>,
     no_cards_until: Option<Instant>,
     no_reactions: bool,
+    /// Open questions and the messages that show them.
+    asked: HashMap<String, (String, Arc<ApprovalRequest>)>,
 }
 
 /// Where a message goes, and the chat whose pace counts.
@@ -77,6 +81,7 @@ impl Sending {
             sequences: HashMap::new(),
             reactions: HashMap::new(),
             no_cards_until: None,
+            asked: HashMap::new(),
         }
     }
 
@@ -531,6 +536,17 @@ impl Sending {
                 Err(error) => Err(PushError::Permanent(error.to_string())),
             };
         }
+        if let Saying::Settled(id, outcome) = &say.what {
+            if let Some((shown, question)) = self.asked.remove(id)
+                && let Err(error) = self
+                    .bot
+                    .api
+                    .patch(&shown, &outcome_card(&question, *outcome))
+            {
+                log::info!("a settled question still shows its buttons: {error}");
+            }
+            return Ok(());
+        }
         let trace = self.bot.store.trace(&say.message).map_err(temporary)?;
         let chat_name = match (&trace, self.bot.chat_of(&say.message)) {
             (Some(trace), _) => match &trace.thread {
@@ -560,7 +576,37 @@ impl Sending {
                     }
                 }
             }
-            Saying::Update(..) => Ok(()),
+            Saying::Ask(question) => self.ask(&place, &say.message, question),
+            Saying::Update(..) | Saying::Settled(..) => Ok(()),
+        }
+    }
+
+    /// Asks about a tool call; without a card there is nothing to press, and the terminal client is named.
+    fn ask(
+        &mut self,
+        place: &Place,
+        message: &str,
+        question: &Arc<ApprovalRequest>,
+    ) -> Result<(), PushError> {
+        let content = Content {
+            kind: "interactive",
+            json: approval_card(question),
+        };
+        let key = uuid(&format!("{message}\nask\n{}", question.id), 'q');
+        match self.send(place, &content, &key) {
+            Ok(shown) => {
+                self.asked
+                    .insert(question.id.clone(), (shown, question.clone()));
+                Ok(())
+            }
+            Err(error) if error.kind() == Kind::Passing => {
+                Err(PushError::Temporary(error.to_string()))
+            }
+            Err(error) => {
+                log::warn!("a question's card was refused: {error}");
+                let text = format!("{}\n\n{}", approval_text(question), words::NO_CARD);
+                self.say_text(place, &format!("{message}\nask\n{}", question.id), &text)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::storage::{InstanceLock, Kind, LockError, LockInfo};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What comes back over a link.
-pub(super) enum Arrival {
+pub(in crate::cli) enum Arrival {
     /// A frame of the WebSocket contract.
     Frame(String),
     /// A signal to end: its number.
@@ -26,7 +26,7 @@ pub(super) enum Arrival {
 }
 
 /// A conversation in frames of the WebSocket contract.
-pub(super) trait Link {
+pub(in crate::cli) trait Link {
     /// Sends a frame.
     fn send(&mut self, text: &str) -> Result<(), Failure>;
     /// Waits for what comes next.

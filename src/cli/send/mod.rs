@@ -4,12 +4,16 @@
 //! in-process under the lock. Either way it speaks the WebSocket contract, so there is one way of asking ([`talk`]) and
 //! two links to do it over. stdout carries the answer only.
 
+mod approve;
 mod input;
 mod link;
 mod local;
 mod remote;
 mod render;
 mod talk;
+
+pub(super) use link::{Arrival, Link};
+pub(super) use remote::RemoteLink;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -54,6 +58,9 @@ pub(super) struct SendArgs {
     /// Say model, tokens and time on stderr
     #[arg(long)]
     usage: bool,
+    /// Which tool calls to allow if the policy asks: none, those that stay in the workspace (safe), or all
+    #[arg(long, value_name = "WHICH", default_value = "none")]
+    approve: approve::Approve,
     /// Give up and stop the turn after this time: seconds, or 90s, 5m, 2h
     #[arg(short, long, default_value = "600", value_parser = parse_duration, value_name = "TIME")]
     timeout: Duration,
@@ -79,11 +86,12 @@ pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(),
         (false, 1) => log::LevelFilter::Info,
         (false, _) => log::LevelFilter::Debug,
     };
-    start_log(level, LogFormat::Text, &loaded)?;
+    let redactor = start_log(level, LogFormat::Text, &loaded)?;
     let launch = Launch {
         config: loaded.config,
         config_path: loaded.path,
         umask,
+        redactor,
     };
     let mut link = link::open(&launch, &args, global.quiet, deadline)?;
     let ask = talk::Ask {
@@ -93,6 +101,7 @@ pub(super) fn run(global: &Global, umask: u32, mut args: SendArgs) -> Result<(),
         request_id: args.idempotency_key.clone(),
         deadline,
         timeout: args.timeout,
+        approve: args.approve,
     };
     let mut output = render::Output::open(&args, global)?;
     let result = talk::talk(&mut *link, &ask, &mut output);

@@ -21,7 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Enough for most frames at once; the library's own choice is eight times as much, made anew in each process.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-pub(super) struct RemoteLink {
+pub(in crate::cli) struct RemoteLink {
     socket: WebSocket<TcpStream>,
     /// A byte comes for each signal.
     signals: [(i32, UnixStream); 2],
@@ -29,7 +29,7 @@ pub(super) struct RemoteLink {
 
 impl RemoteLink {
     /// Connects to a `ws://` URL. The token is sent to loopback addresses only.
-    pub(super) fn connect(url: &str, state_dir: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn connect(url: &str, state_dir: &Path) -> Result<Self, Failure> {
         let uri: Uri = url
             .parse()
             .ok()

@@ -51,6 +51,8 @@ struct Facts {
     stop_reason: Option<String>,
     usage: Option<TokenUsage>,
     merged: bool,
+    /// The first tool call that was not allowed.
+    not_approved: Option<String>,
 }
 
 impl Output {
@@ -88,9 +90,11 @@ impl Output {
     /// is printed.
     pub(super) fn capabilities(&self) -> Vec<String> {
         let names: &[&str] = match self.mode {
-            Mode::Stream | Mode::JsonLines => &["stream"],
-            Mode::Text | Mode::Json if self.verbose => &["turn_finished", "tool_started"],
-            Mode::Text | Mode::Json => &["turn_finished"],
+            Mode::Stream | Mode::JsonLines => &["stream", "approval_request"],
+            Mode::Text | Mode::Json if self.verbose => {
+                &["turn_finished", "tool_started", "approval_request"]
+            }
+            Mode::Text | Mode::Json => &["turn_finished", "approval_request"],
         };
         names.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -183,7 +187,12 @@ impl Output {
         Ok(None)
     }
 
-    /// Prints what is left to print.
+    /// Notes a tool call that was not allowed.
+    pub(super) fn not_approved(&mut self, what: String) {
+        self.facts.not_approved.get_or_insert(what);
+    }
+
+    /// Prints what is left to print. An answer that had to do without a tool call is printed, and is a failure.
     pub(super) fn finish(
         mut self,
         result: Result<(), Failure>,
@@ -206,7 +215,14 @@ impl Output {
         if self.show_usage {
             say(&self.usage_line(took));
         }
-        result
+        result.and_then(|()| match &self.facts.not_approved {
+            None => Ok(()),
+            Some(what) => Err(Failure::new(
+                exit::APPROVAL,
+                format!("not approved: {what}"),
+            )
+            .hint("--approve safe allows what stays in the workspace, --approve all whatever is asked")),
+        })
     }
 
     /// Brings what was streamed to the stored answer, and to the end of a line.
@@ -244,6 +260,9 @@ impl Output {
         });
         if facts.merged {
             object["merged"] = json!(true);
+        }
+        if let Some(what) = &facts.not_approved {
+            object["not_approved"] = json!(what);
         }
         if let Err(failure) = result {
             object["error"] = json!({"exit_code": failure.code, "message": failure.message()});

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGINT;
 
+use super::approve::{self, Approve};
 use super::input::Prompt;
 use super::link::{Arrival, Link};
 use super::render::Output;
+use crate::chat::{self, Choice, Picked};
 use crate::cli::exit::{self, Failure};
 use crate::wire::{ClientBody, ClientMessage, ServerBody, ServerMessage, SessionInfo};
 
@@ -22,6 +24,7 @@ pub(super) struct Ask {
     pub(super) request_id: Option<String>,
     pub(super) deadline: Instant,
     pub(super) timeout: Duration,
+    pub(super) approve: Approve,
 }
 
 /// Asks and waits for the one answer.
@@ -112,11 +115,23 @@ impl Talk<'_> {
         }
         self.send(ClientBody::ListSessions {
             include_archived: true,
+            all_chats: false,
         })?;
         match self.expect(|body| matches!(body, ServerBody::SessionList { .. }))? {
             ServerBody::SessionList { sessions } => pick(&sessions, wanted),
             _ => Ok(current),
         }
+    }
+
+    /// Answers a question about a tool call as the command line says.
+    fn decide(&mut self, frame: &str) -> Result<(), Failure> {
+        let Some(answer) = approve::decide(frame, self.ask.approve) else {
+            return Ok(());
+        };
+        if let Some(what) = answer.refused {
+            self.output.not_approved(what);
+        }
+        self.send(answer.body)
     }
 
     /// Waits for the answer; a signal or the deadline stops the turn first.
@@ -126,6 +141,11 @@ impl Talk<'_> {
         loop {
             let arrival = self.link.next(deadline);
             let why = match arrival {
+                Arrival::Frame(frame) if approve::is_question(&frame, request_id) => {
+                    self.output.frame(&frame)?;
+                    self.decide(&frame)?;
+                    continue;
+                }
                 Arrival::Frame(frame) => match self.output.take(&frame, request_id) {
                     Ok(None) => continue,
                     Ok(Some(Ok(()))) => return gave_up.map_or(Ok(()), Err),
@@ -162,45 +182,41 @@ fn session_of(body: &ServerBody<'_>) -> String {
     }
 }
 
-/// Finds a dialog by its id, a unique beginning of it, its title, or a unique beginning of that.
+/// Finds a dialog by its id, its title, or a unique beginning of either.
 fn pick(sessions: &[SessionInfo<'_>], wanted: &str) -> Result<String, Failure> {
     let id = |info: &SessionInfo<'_>| {
-        info.session_id
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+        let id = info.session_id.rsplit(':').next();
+        id.unwrap_or_default().to_owned()
     };
-    let lower = wanted.to_lowercase();
-    let rules: [&dyn Fn(&SessionInfo<'_>) -> bool; 4] = [
-        &|info| id(info) == wanted,
-        &|info| info.title == wanted,
-        &|info| id(info).starts_with(wanted),
-        &|info| info.title.to_lowercase().starts_with(&lower),
-    ];
-    for rule in rules {
-        let found: Vec<_> = sessions.iter().filter(|info| rule(info)).collect();
-        match found.as_slice() {
-            [] => {}
-            [one] => return Ok(one.session_id.to_string()),
-            several => {
-                let names: Vec<_> = several
-                    .iter()
-                    .take(5)
-                    .map(|info| format!("{} ({})", id(info), info.title))
-                    .collect();
-                return Err(Failure::new(
-                    exit::USAGE,
-                    format!("{wanted:?} fits several dialogs: {}", names.join(", ")),
-                )
-                .hint("use the whole id"));
-            }
+    let ids: Vec<String> = sessions.iter().map(id).collect();
+    let choices: Vec<Choice<'_>> = sessions
+        .iter()
+        .zip(&ids)
+        .map(|(info, id)| Choice {
+            id,
+            title: &info.title,
+            number: None,
+        })
+        .collect();
+    match chat::pick(&choices, wanted) {
+        Picked::One(at) => Ok(sessions[at].session_id.to_string()),
+        Picked::Nothing => Err(
+            Failure::new(exit::USAGE, format!("there is no dialog {wanted:?}"))
+                .hint("--new begins one; picobot sessions lists those there are"),
+        ),
+        Picked::Several(places) => {
+            let names: Vec<_> = places
+                .iter()
+                .take(5)
+                .map(|at| format!("{} ({})", ids[*at], sessions[*at].title))
+                .collect();
+            Err(Failure::new(
+                exit::USAGE,
+                format!("{wanted:?} fits several dialogs: {}", names.join(", ")),
+            )
+            .hint("use the whole id"))
         }
     }
-    Err(
-        Failure::new(exit::USAGE, format!("there is no dialog {wanted:?}"))
-            .hint("--new begins one"),
-    )
 }
 
 fn signalled(signal: i32) -> Failure {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value, json};
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
-use crate::observability::{ChannelHealth, Health, Part};
+use crate::observability::{ChannelHealth, Health, Part, SandboxState};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -110,6 +110,9 @@ fn health_json(health: &Health, storage_broken: bool) -> Value {
         .map(|part| (part.as_str().to_owned(), part_json(health, part)))
         .collect();
     page.insert("parts".into(), parts.into());
+    if let Some(sandbox) = health.sandbox() {
+        page.insert("sandbox".into(), sandbox_json(sandbox));
+    }
     let channels = health.channels.get().map(Vec::as_slice).unwrap_or_default();
     if !channels.is_empty() {
         let states: Map<String, Value> = channels
@@ -128,6 +131,17 @@ fn health_json(health: &Health, storage_broken: bool) -> Value {
         }),
     );
     page.into()
+}
+
+fn sandbox_json(sandbox: &SandboxState) -> Value {
+    json!({
+        "level": sandbox.level,
+        "status": sandbox.status,
+        "landlock": sandbox.landlock,
+        "seccomp": sandbox.seccomp,
+        "mounts": sandbox.mounts,
+        "network": sandbox.network,
+    })
 }
 
 fn part_json(health: &Health, part: Part) -> Value {
@@ -209,6 +223,16 @@ mod tests {
         assert_eq!(page["uptime_secs"], 0);
         assert_eq!(page["parts"]["storage"], json!({"status": "ok"}));
         assert_eq!(page["counters"]["turns_done"], 7);
+        assert!(page.get("sandbox").is_none(), "not known yet");
+        health.set_sandbox(SandboxState {
+            level: "workspace",
+            status: "active",
+            landlock: 7,
+            ..SandboxState::default()
+        });
+        let page: Value = serde_json::from_str(&Answer::health(&health).body).unwrap();
+        assert_eq!(page["sandbox"]["landlock"], 7);
+        assert_eq!(page["sandbox"]["status"], "active");
     }
 
     #[test]

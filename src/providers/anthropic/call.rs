@@ -4,6 +4,7 @@
 
 use super::super::fault::Fault;
 use super::super::feed::Feed;
+use super::super::room::Room;
 use super::super::{Reply, Request};
 use super::assemble::{Segment, Stop};
 use super::blocks::{self, Block, Built, Kind};
@@ -11,9 +12,6 @@ use crate::chat::{Message, Native, Part, Role, StopReason, Usage};
 
 /// How often a paused answer is continued; each time the service had a whole turn of its own.
 const MAX_PAUSES: u32 = 8;
-/// Less room for an answer than this is none.
-const MIN_ROOM_TOKENS: u32 = 1024;
-
 /// Lower-case texts, all parts of an entry present: thinking in the request is refused. It is altered, or stands behind
 /// something that changed since.
 const THINKING_REFUSED: &[&[&str]] = &[
@@ -25,11 +23,11 @@ const THINKING_REFUSED: &[&[&str]] = &[
 
 /// What the next request of a call must take into account.
 #[derive(Default)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Thinking was refused and is left out of the history.
     pub(super) without_thinking: bool,
     /// How many tokens fit behind this prompt.
-    pub(super) room: Option<u32>,
+    pub(super) room: Room,
     /// What a paused service sent so far; it goes back as the last message.
     blocks: Vec<Block>,
     pauses: u32,
@@ -37,8 +35,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Learns from a refusal what only this call needs; returns whether the next request will differ.
-    pub(super) fn learn(&mut self, fault: &Fault) -> bool {
+    /// Learns from a refusal what only this call needs; returns whether the next request will differ. The refused one left
+    /// `asked` tokens for the answer.
+    pub(super) fn learn(&mut self, fault: &Fault, asked: u32) -> bool {
         if !matches!(fault.status, 400 | 422) {
             return false;
         }
@@ -47,13 +46,7 @@ impl Call {
             self.without_thinking = true;
             return true;
         }
-        match room_in(fault).filter(|room| *room >= MIN_ROOM_TOKENS) {
-            Some(room) if self.room.is_none_or(|known| room < known) => {
-                self.room = Some(room);
-                true
-            }
-            _ => false,
-        }
+        self.room.learn(fault, asked)
     }
 
     /// Whether a response of this call was taken already.
@@ -103,7 +96,7 @@ impl Call {
             message: message(built, stop, segment.detail, request, provider),
             usage: self.usage,
             first_token: feed.first_piece(),
-            attempts: 1,
+            attempts: 1 + self.pauses,
         })
     }
 }
@@ -153,18 +146,6 @@ fn withhold(message: &mut Message, detail: Option<String>) {
     message.parts.extend(detail.map(Part::Note));
 }
 
-/// Reads how much room the prompt leaves out of "input length and `max_tokens` exceed context limit: A + B > C".
-fn room_in(fault: &Fault) -> Option<u32> {
-    let (_, sum) = fault.text().split_once("exceed context limit:")?;
-    let mut numbers = sum
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-        .map(str::parse);
-    let mut next = || numbers.next()?.ok();
-    let (prompt, _, window): (u32, u32, u32) = (next()?, next()?, next()?);
-    window.checked_sub(prompt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,33 +165,13 @@ mod tests {
         ];
         for message in rows {
             let mut call = Call::default();
-            assert!(call.learn(&fault(message)), "{message}");
+            assert!(call.learn(&fault(message), 8_192), "{message}");
             assert!(call.without_thinking);
-            assert!(!call.learn(&fault(message)), "{message}");
+            assert!(!call.learn(&fault(message), 8_192), "{message}");
         }
         let mut call = Call::default();
-        assert!(!call.learn(&fault("messages: at least one message is required")));
+        assert!(!call.learn(&fault("messages: at least one message is required"), 8_192));
         let elsewhere = Fault::from_body(500, b"Invalid `signature` in `thinking` block");
-        assert!(!call.learn(&elsewhere));
-    }
-
-    #[test]
-    fn room_is_computed_from_the_refusal() {
-        let sum = |a: u32, b: u32, c: u32| {
-            fault(&format!(
-                "input length and `max_tokens` exceed context limit: {a} + {b} > {c}, decrease input length or `max_tokens` and try again"
-            ))
-        };
-        let mut call = Call::default();
-        assert!(call.learn(&sum(190_000, 16_384, 200_000)));
-        assert_eq!(call.room, Some(10_000));
-        assert!(!call.learn(&sum(190_000, 10_000, 200_000)));
-        assert!(call.learn(&sum(191_000, 10_000, 200_000)));
-        // Too little to answer in: the caller must shorten the prompt.
-        assert!(!Call::default().learn(&sum(199_900, 8_192, 200_000)));
-        assert!(!Call::default().learn(&sum(300_000, 8_192, 200_000)));
-        assert!(
-            !Call::default().learn(&fault("prompt is too long: 210000 tokens > 200000 maximum"))
-        );
+        assert!(!call.learn(&elsewhere, 8_192));
     }
 }

@@ -21,8 +21,12 @@ use super::super::history::{
     NO_OUTPUT, NO_TEXT, is_object, legal_id, legal_name, native_fits, or_else,
 };
 use super::super::quirks::Quirks;
+use super::super::room::Room;
 use super::super::{Request, ToolSpec};
 use crate::chat::{Image, Message, Part, Role, ToolCall, ToolResult};
+
+/// An answer that every model may make.
+const SAFE_TOKENS: u32 = 4096;
 
 /// What a request is made of.
 pub(super) struct Ask<'a> {
@@ -34,7 +38,7 @@ pub(super) struct Ask<'a> {
     /// Leaves thinking out of the history.
     pub(super) without_thinking: bool,
     /// How many tokens fit behind the prompt, if the service said so.
-    pub(super) room: Option<u32>,
+    pub(super) room: Room,
     /// The blocks of a paused answer; they become the last message.
     pub(super) paused: &'a [String],
 }
@@ -207,11 +211,18 @@ impl<'a> Ask<'a> {
         body
     }
 
-    fn max_tokens(&self) -> u32 {
-        let model = self.request.model;
-        let wanted = model.max_tokens.unwrap_or(self.quirks.output_tokens);
-        let caps = [self.quirks.token_cap, self.room];
-        caps.into_iter().flatten().fold(wanted, u32::min).max(1)
+    /// How many tokens the request leaves for the answer.
+    pub(super) fn max_tokens(&self) -> u32 {
+        let (model, quirks) = (self.request.model, self.quirks);
+        let wanted = model.max_tokens.unwrap_or(quirks.output_tokens);
+        let wanted = quirks.token_cap.map_or(wanted, |cap| wanted.min(cap));
+        // The format demands the field: what every model takes stands in for leaving it out.
+        let wanted = if quirks.token_limit {
+            wanted
+        } else {
+            wanted.min(SAFE_TOKENS)
+        };
+        self.room.bound(wanted).max(1)
     }
 
     /// The format knows 0 to 1; other services go up to 2.

@@ -13,23 +13,32 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::Request;
 use super::super::history::{NO_OUTPUT, NO_TEXT, is_object, legal_name, native_fits, or_else};
 use super::super::quirks::{Echo, Quirks, TokenField};
+use super::super::room::Room;
+use super::super::{ModelSpec, Request};
 use crate::chat::{Image, Message, Part, Role, ToolCall};
 
-/// Writes the body of one request.
+/// How many tokens a request leaves for the answer; `None` leaves that to the service.
+pub(super) fn limit(model: &ModelSpec, quirks: &Quirks, room: Room) -> Option<u32> {
+    let limit = model.max_tokens.filter(|_| quirks.token_limit)?;
+    Some(room.bound(quirks.token_cap.map_or(limit, |cap| limit.min(cap))))
+}
+
+/// Writes the body of one request with this [`limit`].
 pub(super) fn encode(
     request: &Request<'_>,
     quirks: &Quirks,
     provider: &str,
     stream: bool,
+    limit: Option<u32>,
 ) -> Vec<u8> {
     let body = Body {
         request,
         quirks,
         provider,
         stream,
+        limit,
     };
     serde_json::to_vec(&body).expect("a request holds nothing that JSON cannot express")
 }
@@ -39,6 +48,7 @@ struct Body<'a> {
     quirks: &'a Quirks,
     provider: &'a str,
     stream: bool,
+    limit: Option<u32>,
 }
 
 impl Serialize for Body<'_> {
@@ -61,8 +71,7 @@ impl Serialize for Body<'_> {
             };
             map.serialize_entry("stream_options", &options)?;
         }
-        if let Some(limit) = model.max_tokens {
-            let limit = self.quirks.token_cap.map_or(limit, |cap| limit.min(cap));
+        if let Some(limit) = self.limit {
             map.serialize_entry(self.token_field(), &limit)?;
         }
         let temperature = model.temperature.filter(|t| t.is_finite());

@@ -1,8 +1,7 @@
-//! `/help`: lists the commands.
+//! `/help`: lists the commands, or explains one.
 
-use super::{Apply, COMMANDS, SlashCommand};
+use super::{Apply, COMMANDS, Reply, SlashCommand, find, unknown};
 use crate::bus::Caller;
-use crate::chat::SessionId;
 use crate::storage::{DialogRow, StorageError};
 
 pub(super) struct Help;
@@ -17,11 +16,11 @@ impl SlashCommand for Help {
     }
 
     fn usage(&self) -> &'static str {
-        "/help"
+        "/help [command]"
     }
 
     fn description(&self) -> &'static str {
-        "Show the commands"
+        "Show the commands, or how to type one"
     }
 
     fn run(
@@ -29,12 +28,22 @@ impl SlashCommand for Help {
         _apply: &mut Apply<'_, '_>,
         _caller: &Caller,
         dialog: &DialogRow,
-        _argument: &str,
-    ) -> Result<(SessionId, String), StorageError> {
-        let lines: Vec<String> = COMMANDS
-            .iter()
-            .map(|command| format!("{} — {}", command.usage(), command.description()))
-            .collect();
-        Ok((dialog.session.clone(), lines.join("\n")))
+        argument: &str,
+    ) -> Result<Reply, StorageError> {
+        let wanted = argument.trim_start_matches('/').to_ascii_lowercase();
+        let content = match find(&wanted) {
+            Some(command) => line(command),
+            None if wanted.is_empty() => COMMANDS
+                .into_iter()
+                .map(line)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            None => unknown(&wanted),
+        };
+        Ok(Reply::Now(dialog.session.clone(), content))
     }
+}
+
+fn line(command: &dyn SlashCommand) -> String {
+    format!("{} — {}", command.usage(), command.description())
 }

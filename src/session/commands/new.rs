@@ -1,8 +1,7 @@
 //! `/new`: begins a new dialog in the chat.
 
-use super::{Apply, SlashCommand};
+use super::{Apply, Reply, SlashCommand};
 use crate::bus::Caller;
-use crate::chat::SessionId;
 use crate::storage::{DialogRow, StorageError};
 
 pub(super) struct New;
@@ -26,7 +25,7 @@ impl SlashCommand for New {
         caller: &Caller,
         dialog: &DialogRow,
         argument: &str,
-    ) -> Result<(SessionId, String), StorageError> {
+    ) -> Result<Reply, StorageError> {
         let route = dialog.session.route();
         let row = apply.create(caller, &route, argument)?;
         apply.tx.set_current(&route, row.key)?;
@@ -35,6 +34,6 @@ impl SlashCommand for New {
         } else {
             format!("New dialog {}: {}", row.session.dialog, row.title)
         };
-        Ok((row.session, content))
+        Ok(Reply::Now(row.session, content))
     }
 }

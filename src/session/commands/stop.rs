@@ -1,9 +1,9 @@
 //! `/stop`: ends the dialog's turn and drops what waits.
 
-use super::{Apply, SlashCommand};
+use super::{Apply, Reply, SlashCommand};
 use crate::bus::Caller;
-use crate::chat::SessionId;
 use crate::session::stop::StopReport;
+use crate::session::wording::count;
 use crate::storage::{DialogRow, StorageError};
 
 pub(super) struct Stop;
@@ -28,8 +28,11 @@ impl SlashCommand for Stop {
         _caller: &Caller,
         dialog: &DialogRow,
         _argument: &str,
-    ) -> Result<(SessionId, String), StorageError> {
-        Ok((dialog.session.clone(), stop_text(&StopReport::default())))
+    ) -> Result<Reply, StorageError> {
+        Ok(Reply::Now(
+            dialog.session.clone(),
+            stop_text(&StopReport::default()),
+        ))
     }
 }
 
@@ -40,10 +43,13 @@ pub(in crate::session) fn stop_text(report: &StopReport) -> String {
         lines.push("Stopped the running turn.".to_owned());
     }
     match report.dropped.len() {
+        0 if report.joined => lines.push(
+            "That message has joined the running turn; /stop without an id stops the turn."
+                .to_owned(),
+        ),
         0 if !report.turn => lines.push("Nothing is running or waiting here.".to_owned()),
         0 => {}
-        1 => lines.push("Dropped 1 waiting message:".to_owned()),
-        n => lines.push(format!("Dropped {n} waiting messages:")),
+        n => lines.push(format!("Dropped {}:", count(n as u64, "waiting message"))),
     }
     lines.extend(report.dropped.iter().map(|text| format!("- {text}")));
     lines.join("\n")

@@ -16,7 +16,7 @@ use super::binary::binary_kind;
 use super::seen::{Knowledge, SeenFiles, hash};
 use super::words::file_error;
 use super::workspace::{FileError, Target};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
 use text::Text;
 
 /// Most edits of one call.
@@ -83,6 +83,10 @@ impl TypedTool for FileEdit {
 
     fn effects_of(&self, _: &FileEditArgs) -> Effects {
         Effects::SideEffect
+    }
+
+    fn action_of(&self, args: &FileEditArgs) -> Action {
+        Action::on_file("edit", &args.path)
     }
 
     fn call(&self, args: FileEditArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

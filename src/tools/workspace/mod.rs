@@ -9,6 +9,7 @@ mod error;
 mod limits;
 mod list;
 mod resolve;
+mod results;
 mod write;
 
 use std::fs::File;
@@ -21,6 +22,8 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 pub use error::FileError;
 pub use list::{Folder, FolderEntry};
+pub use results::ResultLimits;
+pub(in crate::tools) use results::{RESULTS, ResultFile};
 pub use write::Target;
 
 /// Opening a FIFO must not wait for its other end; everything else ignores the flag.
@@ -62,6 +65,9 @@ pub struct Workspace {
     stepwise: bool,
     /// Held over "is it still the file that was read?" and the rename behind it; private to `write`.
     renames: Mutex<()>,
+    result_limits: ResultLimits,
+    /// Held for a look only; private to `results`.
+    tidied: Mutex<results::Tidied>,
 }
 
 /// Which state of a file was seen.
@@ -149,6 +155,8 @@ impl Workspace {
             options,
             stepwise,
             renames: Mutex::new(()),
+            result_limits: ResultLimits::default(),
+            tidied: Mutex::default(),
         })
     }
 

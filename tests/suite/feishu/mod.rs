@@ -1,6 +1,9 @@
 //! Feishu and Lark: the real binary against the scripted service, which the official SDK has judged.
 
+mod access;
 mod basics;
+mod cards;
+mod media;
 mod service;
 
 use serde_json::{Value, json};

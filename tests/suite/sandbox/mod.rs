@@ -7,7 +7,9 @@
 
 mod confinement;
 mod endings;
+mod escapes;
 mod gateway;
+mod masks;
 mod running;
 
 use std::os::fd::OwnedFd;
@@ -113,7 +115,7 @@ fn policy(temp_dir: &Path) -> Policy {
 }
 
 /// Lists the living processes whose command line holds the marker.
-fn marked(marker: &str) -> Vec<i32> {
+pub(crate) fn marked(marker: &str) -> Vec<i32> {
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -125,7 +127,7 @@ fn marked(marker: &str) -> Vec<i32> {
         .collect()
 }
 
-fn assert_none_left(marker: &str) {
+pub(crate) fn assert_none_left(marker: &str) {
     assert_eq!(marked(marker), Vec::<i32>::new());
 }
 

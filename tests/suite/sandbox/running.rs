@@ -275,11 +275,13 @@ fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let workspace = Workspace::open(&ground.workspace, WorkspaceOptions::default()).unwrap();
     let tool = Bash::new(BashSettings {
         sandbox: Arc::new(ground.sandbox),
+        timeout: CEILING,
     });
     let session: SessionId = "cli_chat:local:1".parse().unwrap();
     let cancel = CancelToken::new();
     let live = Mutex::new(String::new());
     let ctx = ToolCtx {
+        boundary: "b0",
         images: None,
         workspace: &workspace,
         session: &session,

@@ -13,6 +13,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod script;
 pub(crate) mod stage;
+pub(crate) mod tls;
 pub(crate) mod ws;
 
 use std::time::Duration;

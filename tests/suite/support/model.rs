@@ -133,6 +133,11 @@ impl ModelServer {
         })
     }
 
+    /// Returns the port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the address for a provider's `base_url`.
     pub(crate) fn base_url(&self) -> String {
         format!("{}/v1", self.origin())

@@ -34,7 +34,7 @@ fn ask<'a>(request: &'a Request<'a>, quirks: &'a Quirks) -> Ask<'a> {
         provider: NAME,
         stream: true,
         without_thinking: false,
-        room: None,
+        room: Room::default(),
         paused: &[],
     }
 }
@@ -204,7 +204,7 @@ fn limits_and_temperature() {
         };
         let quirks = LearnedQuirks::new().of("https://api.anthropic.com", id);
         let ask = Ask {
-            room,
+            room: Room::of(room),
             ..ask(&request, &quirks)
         };
         let sent: Value = serde_json::from_slice(&encode(&ask)).unwrap();

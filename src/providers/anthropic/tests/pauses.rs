@@ -23,7 +23,7 @@ fn pause() -> Vec<Step> {
 fn a_paused_answer_goes_back_as_it_is() {
     let server = Server::start(vec![pause(), stream(&[text_block("two.")], "end_turn")]);
     let outcome = ask(&adapter(KIT.settings(&server)), &CancelToken::new());
-    assert_eq!(outcome.line(), r#"complete "One two." [] x1"#);
+    assert_eq!(outcome.line(), r#"complete "One two." [] x2"#);
     assert_eq!(outcome.shown, "One two.");
     let sent = server.received()[1].json()["messages"].clone();
     let search = json!({"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "x"}});
@@ -51,7 +51,7 @@ fn a_plain_answer_may_pause_too() {
     let done = plain(&json!([{"type": "text", "text": "two."}]), "end_turn").to_string();
     let scripts = vec![testing::json(200, &paused), testing::json(200, &done)];
     let (outcome, _) = KIT.situation(false, scripts);
-    assert_eq!(outcome.line(), r#"complete "One two." [] x1"#);
+    assert_eq!(outcome.line(), r#"complete "One two." [] x2"#);
 }
 
 #[test]
@@ -73,12 +73,12 @@ fn pauses_are_bounded() {
 #[test]
 fn a_failure_behind_a_pause_keeps_the_text() {
     let (outcome, _) = KIT.situation(true, vec![pause(), KIT.error(400, "no")]);
-    assert_eq!(outcome.line(), r#"truncated "One " [] x1"#);
+    assert_eq!(outcome.line(), r#"truncated "One " [] x2"#);
     // Nothing was shown yet: the same response is asked for again, not the whole answer.
     let silent = || stream(&[search("srv_1")], "pause_turn");
     let server = Server::start(vec![silent(), KIT.error(500, "boom"), KIT.fine(true)]);
     let outcome = ask(&adapter(KIT.settings(&server)), &CancelToken::new());
-    assert_eq!(outcome.line(), r#"complete "fine" [] x2"#);
+    assert_eq!(outcome.line(), r#"complete "fine" [] x3"#);
     let bodies: Vec<Value> = server.received().iter().map(|r| r.json()).collect();
     assert_eq!(bodies[1], bodies[2]);
     assert_eq!(bodies[2]["messages"][1]["role"], "assistant");

@@ -18,6 +18,12 @@ fn model(id: &str) -> ModelSpec {
     }
 }
 
+/// Writes a body with the limit that holds when a call begins.
+fn encode(request: &Request<'_>, quirks: &Quirks, provider: &str, stream: bool) -> Vec<u8> {
+    let limit = limit(request.model, quirks, Room::default());
+    super::encode(request, quirks, provider, stream, limit)
+}
+
 fn body(request: &Request<'_>, quirks: &Quirks, stream: bool) -> Value {
     serde_json::from_slice(&encode(request, quirks, NAME, stream)).unwrap()
 }

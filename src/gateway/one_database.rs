@@ -1,0 +1,47 @@
+//! The database for a command that works on it without a gateway: under the lock, and not made if there is none.
+
+use std::ops::Deref;
+
+use anyhow::Result;
+
+use super::build;
+use crate::config::Config;
+use crate::storage::{Db, InstanceLock, Kind};
+
+/// An open database with its lock.
+pub struct OneDatabase {
+    db: Db,
+    lock: InstanceLock,
+}
+
+/// Opens the configured database; `None` if there is none. Fails if another process has it.
+pub fn one_database(config: &Config) -> Result<Option<OneDatabase>> {
+    let database = &config.gateway.session_db_path;
+    if !database.exists() {
+        return Ok(None);
+    }
+    let mut lock = InstanceLock::acquire(database, Kind::OneShot)?;
+    let backups = build::backups(config);
+    let db = Db::open_with(database, lock.is_after_crash(), Some(backups))?;
+    lock.opened();
+    Ok(Some(OneDatabase { db, lock }))
+}
+
+impl OneDatabase {
+    /// Closes the database in order; without this the next process checks it as after a crash.
+    pub fn end(self) {
+        let checked = !self.db.needs_check();
+        drop(self.db);
+        if checked {
+            self.lock.end();
+        }
+    }
+}
+
+impl Deref for OneDatabase {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}

@@ -1,0 +1,256 @@
+//! The `upkeep` thread: once a day it makes a backup, archives idle dialogs, and forgets what nobody needs any more.
+//!
+//! It waits for its next due time and does nothing in between. Work is cut into small transactions, so that turns wait
+//! for none of it. Not here: what the pieces do (`storage`), what may be forgotten of memories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+
+use crate::config::Config;
+use crate::storage::{Db, StorageError, Sweep};
+use crate::threads::{Fatal, Thread, spawn_actor};
+
+const STACK_BYTES: usize = 256 * 1024;
+const DAY: Duration = Duration::from_secs(86_400);
+/// After a start there is more urgent work.
+const FIRST: Duration = Duration::from_secs(60);
+/// A backup that could not be made is tried again after this.
+const AGAIN: Duration = Duration::from_secs(3_600);
+/// Ids of inputs, their answers and sent deliveries are kept so long, so that a repeat is known as one.
+const IDS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Deliveries that did not arrive can be sent by hand so long.
+const DEAD_LETTERS_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Folders in folders that are looked through for old media.
+const MEDIA_DEPTH: usize = 4;
+
+/// The running thread.
+pub(super) struct Upkeep {
+    /// Dropped to end the thread.
+    stop: Sender<()>,
+    thread: Thread,
+}
+
+/// What is tidied up, and after which time.
+struct Rules {
+    db: Arc<Db>,
+    archive_after: Option<Duration>,
+    media_after: Option<Duration>,
+    media: Vec<PathBuf>,
+}
+
+impl Upkeep {
+    pub(super) fn start(config: &Config, db: Arc<Db>, fatal: &Fatal) -> std::io::Result<Self> {
+        let days = |days: Option<u32>| days.map(|days| DAY * days);
+        let cleanup = config.gateway.cleanup;
+        let rules = Rules {
+            db,
+            archive_after: days(cleanup.archive_after_days),
+            media_after: days(cleanup.media_days),
+            media: media_folders(config),
+        };
+        let (stop, stopped) = bounded(0);
+        let thread = spawn_actor("upkeep", STACK_BYTES, fatal, move || rules.serve(&stopped))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Tells the thread to end and returns it, to be joined.
+    pub(super) fn stop(self) -> Thread {
+        drop(self.stop);
+        self.thread
+    }
+}
+
+/// Folders for downloads. One that holds the workspace itself is no such folder, whatever the configuration says.
+fn media_folders(config: &Config) -> Vec<PathBuf> {
+    let folders = config.channels.feishu.iter().map(|bot| &bot.media_dir);
+    folders
+        .filter(|folder| !config.workspace_dir.starts_with(folder))
+        .cloned()
+        .collect()
+}
+
+/// How long after a start the first round begins; crash and upkeep tests of debug builds do not want to wait.
+fn first() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(millis) = std::env::var("PICOBOT_UPKEEP_AFTER_MS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        return Duration::from_millis(millis);
+    }
+    FIRST
+}
+
+impl Rules {
+    fn serve(&self, stopped: &Receiver<()>) {
+        let mut due = Instant::now() + first();
+        while stopped.recv_deadline(due) == Err(RecvTimeoutError::Timeout) {
+            let wait = self.round(&|| stopped.try_recv() == Err(TryRecvError::Disconnected));
+            due = Instant::now() + wait;
+            crate::platform::trim_memory_after_burst(|| self.db.shrink());
+        }
+    }
+
+    /// Does everything once; returns the time until the next round.
+    fn round(&self, ended: &dyn Fn() -> bool) -> Duration {
+        let now = SystemTime::now();
+        // The copy comes first: it still has what is then forgotten.
+        let wait = self.back_up(now);
+        if ended() {
+            return wait;
+        }
+        if let Err(error) = self.forget(now, ended) {
+            log::error!("upkeep: {error}");
+        }
+        if let Some(age) = self.media_after {
+            for folder in &self.media {
+                let deleted = delete_old_files(folder, now - age.min(DAY * 36_500), ended);
+                if deleted > 0 {
+                    log::info!("deleted {deleted} old media files");
+                }
+            }
+        }
+        wait
+    }
+
+    /// Makes a backup if the newest is a day old; returns the time until the next one.
+    fn back_up(&self, now: SystemTime) -> Duration {
+        let Some(backups) = self.db.backups() else {
+            return DAY;
+        };
+        if let Some(newest) = backups.newest() {
+            let age = now.duration_since(newest.made_at).unwrap_or_default();
+            if age < DAY {
+                return (DAY - age).max(FIRST);
+            }
+        }
+        let began = Instant::now();
+        match backups.make() {
+            Ok(Some(backup)) => {
+                log::info!(
+                    "made a backup of {} bytes in {} ms",
+                    backup.bytes,
+                    began.elapsed().as_millis()
+                );
+                DAY
+            }
+            Ok(None) => {
+                log::debug!("no backup: gateway.cleanup.backup_bytes is too small for one");
+                DAY
+            }
+            Err(error) => {
+                log::error!("the backup could not be made: {error}");
+                AGAIN
+            }
+        }
+    }
+
+    fn forget(&self, now: SystemTime, ended: &dyn Fn() -> bool) -> Result<(), StorageError> {
+        let before = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Some(age) = self.archive_after {
+            let since = before(age);
+            let n = repeat(ended, || self.db.write(|tx| tx.archive_idle_dialogs(since)))?;
+            if n > 0 {
+                log::info!("archived {n} idle dialogs");
+            }
+        }
+        let mut sweep = Sweep::default();
+        while !sweep.done && !ended() {
+            sweep = self
+                .db
+                .write(|tx| tx.forget_inputs(before(IDS_KEPT), sweep))?;
+        }
+        let deliveries = repeat(ended, || {
+            self.db
+                .write(|tx| tx.forget_deliveries(before(IDS_KEPT), before(DEAD_LETTERS_KEPT)))
+        })?;
+        if sweep.deleted + deliveries > 0 {
+            log::info!(
+                "forgot {} old inputs and {deliveries} old deliveries",
+                sweep.deleted
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Does pieces of work until one finds nothing to do; returns what all of them did.
+fn repeat(
+    ended: &dyn Fn() -> bool,
+    piece: impl Fn() -> Result<usize, StorageError>,
+) -> Result<usize, StorageError> {
+    let mut sum = 0;
+    while !ended() {
+        match piece()? {
+            0 => break,
+            n => sum += n,
+        }
+    }
+    Ok(sum)
+}
+
+/// Deletes plain files last changed before a time; links are left alone. Returns how many.
+fn delete_old_files(folder: &Path, before: SystemTime, ended: &dyn Fn() -> bool) -> usize {
+    let mut deleted = 0;
+    let mut open = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            if ended() {
+                return deleted;
+            }
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() && depth < MEDIA_DEPTH {
+                open.push((entry.path(), depth + 1));
+            }
+            let is_old = meta.modified().is_ok_and(|at| at < before);
+            if meta.is_file() && is_old && fs::remove_file(entry.path()).is_ok() {
+                deleted += 1;
+            }
+        }
+    }
+    deleted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_files_go_and_links_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let media = dir.path().join("media");
+        fs::create_dir_all(media.join("a/b")).unwrap();
+        let outside = dir.path().join("outside.txt");
+        let old = SystemTime::now() - 10 * DAY;
+        for path in [
+            outside.clone(),
+            media.join("old.png"),
+            media.join("a/b/旧.png"),
+            media.join("new.png"),
+        ] {
+            fs::write(&path, "x").unwrap();
+            if !path.ends_with("new.png") {
+                let file = fs::File::options().write(true).open(&path).unwrap();
+                file.set_modified(old).unwrap();
+            }
+        }
+        std::os::unix::fs::symlink(&outside, media.join("link")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), media.join("a/up")).unwrap();
+        let before = SystemTime::now() - 5 * DAY;
+        assert_eq!(delete_old_files(&media, before, &|| true), 0);
+        assert_eq!(delete_old_files(&media, before, &|| false), 2);
+        assert!(outside.exists() && media.join("new.png").exists());
+        assert!(fs::symlink_metadata(media.join("link")).is_ok());
+        assert_eq!(
+            delete_old_files(Path::new("/nowhere"), before, &|| false),
+            0
+        );
+    }
+}

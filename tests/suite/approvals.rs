@@ -1,0 +1,246 @@
+//! Questions about tool calls, through the real gateway and the real `send`.
+
+use serde_json::{Value, json};
+
+use crate::support::gateway::{Gateway, command};
+use crate::support::home::Home;
+use crate::support::model::ModelServer;
+use crate::support::process::{Finished, run};
+use crate::support::script::{Answer, Call};
+use crate::support::stage::Stage;
+use crate::support::ws::Client;
+
+/// `bash` asks, unless it is `git`; notes may be written, skills may not.
+fn rules() -> Value {
+    json!({"approvals": {"rules": [
+        {"tool": "bash", "program": "git", "decision": "allow"},
+        {"tool": "bash", "decision": "ask"},
+        {"tool": "file_write", "path": "secret/**", "decision": "deny"},
+    ]}})
+}
+
+fn shell(id: &str, line: &str) -> Answer {
+    Answer::calls([Call::new(id, "bash", json!({"command": line}))])
+}
+
+fn stage(answers: impl IntoIterator<Item = Answer>) -> Stage {
+    Stage::with(ModelServer::queue(answers), rules())
+}
+
+/// Connects a client that may answer questions.
+fn approver(stage: &Stage) -> Client {
+    let mut client = Client::with_token(stage.gateway.port(), &stage.home.token());
+    client.send_json(&json!({"type": "hello", "capabilities": ["approval_request", "stream"]}));
+    client
+}
+
+#[track_caller]
+fn question(client: &mut Client) -> Value {
+    client.until(&["approval_request"]).pop().unwrap()
+}
+
+fn reply(client: &mut Client, question: &Value, decision: &str) {
+    let id = &question["approval_id"];
+    client.send_json(
+        &json!({"type": "approval_reply", "approval_id": id, "decision": decision, "request_id": "reply"}),
+    );
+}
+
+/// Returns the result of the last tool call that the model was told.
+fn last_result(stage: &Stage) -> String {
+    let received = stage.model.received();
+    let messages = received.last().unwrap().body["messages"]
+        .as_array()
+        .unwrap();
+    let result = messages
+        .iter()
+        .rev()
+        .find(|message| message["role"] == "tool");
+    result.unwrap()["content"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_person_allows_once_and_denies_once() {
+    let stage = stage([
+        shell("c1", "echo 一 > a.txt"),
+        shell("c2", "echo two > b.txt"),
+        Answer::text("One of two."),
+    ]);
+    let mut client = approver(&stage);
+    client.send_json(&json!({"type": "user_input", "content": "go", "request_id": "r1"}));
+    let first = question(&mut client);
+    assert_eq!(first["name"], "bash");
+    assert_eq!(first["arguments"], r#"{"command":"echo 一 > a.txt"}"#);
+    assert_eq!(first["summary"], "echo 一 > a.txt");
+    assert_eq!(
+        first["can_always"], false,
+        "a redirection is no simple command"
+    );
+    assert!(!stage.home.workspace().join("a.txt").exists(), "it waits");
+    reply(&mut client, &first, "allow");
+    let resolved = client.until(&["approval_resolved"]).pop().unwrap();
+    assert_eq!(resolved["decision"], "allow");
+    let second = question(&mut client);
+    reply(&mut client, &second, "deny");
+    let end = client.until(&["assistant_response"]).pop().unwrap();
+    assert_eq!(end["content"], "One of two.");
+    assert!(stage.home.workspace().join("a.txt").exists());
+    assert!(!stage.home.workspace().join("b.txt").exists());
+    assert!(last_result(&stage).contains("the person said no"));
+    stage.requests(3);
+}
+
+#[test]
+fn always_holds_for_the_same_words_only() {
+    let stage = stage([
+        shell("c1", "touch x"),
+        shell("c2", "touch x"),
+        shell("c3", "touch y"),
+        shell("c4", "git --version"),
+        Answer::text("Done."),
+    ]);
+    let mut client = approver(&stage);
+    client.say("go");
+    let first = question(&mut client);
+    assert_eq!(first["can_always"], true);
+    reply(&mut client, &first, "always");
+    // c2 runs unasked; the next question is about c3.
+    let next = question(&mut client);
+    assert_eq!(next["summary"], "touch y");
+    reply(&mut client, &next, "allow");
+    assert_eq!(
+        client.until(&["assistant_response"]).pop().unwrap()["content"],
+        "Done."
+    );
+    assert!(last_result(&stage).contains("git version") || last_result(&stage).contains("[exit"));
+}
+
+#[test]
+fn a_client_without_the_token_is_not_asked() {
+    let stage = stage([shell("c1", "ls"), Answer::text("I may not.")]);
+    let mut client = Client::hello(stage.gateway.port(), &["approval_request", "stream"]);
+    client.say("go");
+    let seen = client.until(&["assistant_response"]);
+    assert!(
+        seen.iter()
+            .all(|message| message["type"] != "approval_request")
+    );
+    assert!(last_result(&stage).contains("approvals.rules"));
+    client.send_json(&json!({"type": "approval_reply", "approval_id": "x", "decision": "allow"}));
+    assert_eq!(client.until(&["error"]).pop().unwrap()["code"], "forbidden");
+}
+
+#[test]
+fn rules_and_the_block_list_deny() {
+    let stage = stage([
+        Answer::calls([
+            Call::new(
+                "c1",
+                "file_write",
+                json!({"path": "secret/a", "content": "x"}),
+            ),
+            Call::new("c2", "bash", json!({"command": "git status; sudo reboot"})),
+        ]),
+        Answer::text("No."),
+    ]);
+    let mut client = approver(&stage);
+    client.say("go");
+    client.until(&["assistant_response"]);
+    let received = stage.requests(2);
+    let text = received[1].body.to_string();
+    assert!(text.contains("denies this"), "{text}");
+    assert!(text.contains("fixed block list"), "{text}");
+    assert!(!stage.home.workspace().join("secret").exists());
+}
+
+#[test]
+fn a_skill_is_written_only_with_a_yes() {
+    let write = json!({"path": "skills/x/SKILL.md", "content": "obey"});
+    let stage = stage([
+        Answer::calls([Call::new("c1", "file_write", write)]),
+        Answer::text("ok"),
+    ]);
+    let mut client = approver(&stage);
+    client.say("go");
+    let question = question(&mut client);
+    assert_eq!(question["in_workspace"], true);
+    reply(&mut client, &question, "deny");
+    client.until(&["assistant_response"]);
+    assert!(!stage.home.workspace().join("skills").exists());
+}
+
+#[test]
+fn a_question_survives_kill_9() {
+    let stage = stage([shell("c1", "echo x >> a.txt"), Answer::text("Done.")]);
+    let mut client = approver(&stage);
+    let input = json!({"type": "user_input", "content": "go", "request_id": "r1"});
+    client.send_json(&input);
+    let asked = question(&mut client);
+    let stage = stage.crash();
+    let mut client = approver(&stage);
+    client.send_json(&input);
+    let again = question(&mut client);
+    assert_eq!(again["approval_id"], asked["approval_id"]);
+    reply(&mut client, &again, "allow");
+    assert_eq!(
+        client.until(&["assistant_response"]).pop().unwrap()["content"],
+        "Done."
+    );
+    let text = std::fs::read_to_string(stage.home.workspace().join("a.txt")).unwrap();
+    assert_eq!(text, "x\n", "it ran once");
+    stage.requests(2);
+}
+
+fn send(home: &Home, arguments: &[&str]) -> Finished {
+    run(command(home, "send").args(arguments))
+}
+
+#[test]
+fn send_says_beforehand_what_is_allowed() {
+    for with_gateway in [false, true] {
+        let model = ModelServer::queue([
+            shell("c1", "touch a"),
+            Answer::text("I was not allowed to."),
+            shell("c2", "touch b"),
+            Answer::text("Done."),
+        ]);
+        let home = Home::with_model_and(&model, rules());
+        let _gateway = with_gateway.then(|| Gateway::start(&home));
+        let ended = send(&home, &["touch it"]);
+        assert_eq!(ended.code, Some(11), "{ended:?}");
+        assert_eq!(ended.stdout, "I was not allowed to.\n");
+        assert!(
+            ended.stderr.contains("not approved: bash: touch a"),
+            "{ended:?}"
+        );
+        assert!(!home.workspace().join("a").exists());
+        let ended = send(&home, &["touch it", "--approve", "safe"]);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(0), "Done.\n"),
+            "{ended:?}"
+        );
+        assert!(home.workspace().join("b").exists());
+    }
+}
+
+#[test]
+fn without_a_sandbox_every_command_asks() {
+    let model = ModelServer::queue([
+        shell("c1", "touch a"),
+        Answer::text("No."),
+        shell("c2", "touch b"),
+        Answer::text("Done."),
+    ]);
+    let home = Home::with_model_and(&model, json!({"sandbox": {"level": "full"}}));
+    let ended = send(&home, &["touch it", "--approve", "safe"]);
+    assert_eq!(
+        ended.code,
+        Some(11),
+        "what runs without a sandbox is not safe: {ended:?}"
+    );
+    let ended = send(&home, &["touch it", "--approve", "all"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!home.workspace().join("a").exists());
+    assert!(home.workspace().join("b").exists());
+}

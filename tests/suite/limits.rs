@@ -1,0 +1,70 @@
+//! What ends a turn or a result that grows too long, through the real gateway.
+
+use serde_json::json;
+
+use crate::support::model::ModelServer;
+use crate::support::script::{Answer, Call};
+use crate::support::stage::Stage;
+
+/// Returns the tool message that answers a call.
+fn result_of(body: &serde_json::Value, id: &str) -> String {
+    let messages = body["messages"].as_array().unwrap();
+    let result = messages.iter().find(|m| m["tool_call_id"] == id).unwrap();
+    result["content"].as_str().unwrap().to_owned()
+}
+
+/// Does what a shortened result proposes.
+fn read_on(shown: &str) -> Call {
+    let (_, rest) = shown.split_once(" is in ").unwrap();
+    let (name, rest) = rest.split_once(';').unwrap();
+    let offset: u32 = rest
+        .split_once("offset ")
+        .and_then(|(_, rest)| rest.split_once(','))
+        .and_then(|(number, _)| number.parse().ok())
+        .unwrap();
+    let arguments = json!({"path": name, "offset": offset, "limit": 3});
+    Call::new("c2", "file_read", arguments)
+}
+
+#[test]
+fn a_long_result_is_kept_and_can_be_read_on() {
+    let model = ModelServer::start(|request| {
+        match request.body["messages"].as_array().map_or(0, Vec::len) {
+            2 => Answer::calls([Call::new("c1", "bash", json!({"command": "seq 1 20000"}))]),
+            4 => Answer::calls([read_on(&result_of(&request.body, "c1"))]),
+            _ => Answer::text("done"),
+        }
+    });
+    let stage = Stage::with_model(model);
+    assert_eq!(stage.client().ask("count"), "done");
+    let requests = stage.judged_requests(3);
+    let shown = result_of(&requests[1].body, "c1");
+    assert!(shown.chars().count() <= 16_000, "{}", shown.len());
+    assert!(shown.starts_with("1\n2\n3\n"), "{shown:.100}");
+    assert!(shown.contains("20000\n[exit 0]"), "the tail is shown");
+    let read = result_of(&requests[2].body, "c2");
+    assert!(read.starts_with("<untrusted-"), "{read}");
+    let first: u32 = read.lines().nth(2).unwrap().parse().unwrap();
+    assert!(read.contains(&format!("\n{first}\n{}\n{}\n", first + 1, first + 2)));
+    assert!(shown.contains(&format!("\n{first}\n[… ")), "{first}");
+}
+
+#[test]
+fn going_in_circles_ends_the_turn_and_is_told() {
+    let same = |n: usize| {
+        let id = format!("c{n}");
+        Answer::calls([Call::new(&id, "calculator", json!({"expression": "1+1"}))])
+    };
+    let answers = (0..6).map(same).chain([Answer::text("two")]);
+    let stage = Stage::new(answers);
+    assert_eq!(
+        stage.client().ask("again and again"),
+        "two\n\nStopped: the same tool calls gave the same results 6 times."
+    );
+    let requests = stage.judged_requests(7);
+    let told = result_of(&requests[3].body, "c2");
+    assert!(told.contains("gave the same result 3 times"), "{told}");
+    let untold = result_of(&requests[2].body, "c1");
+    assert!(!untold.contains("times"), "{untold}");
+    assert!(requests[6].body.get("tools").is_none());
+}

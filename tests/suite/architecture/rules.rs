@@ -138,7 +138,7 @@ const CRATES: [(&str, &[&str]); 13] = [
         &["gateway/door", "channels/feishu", "cli", "client"],
     ),
     ("prost", &["channels/feishu"]),
-    ("rustls", &["channels/feishu"]),
+    ("rustls", &["channels/feishu", "providers"]),
     ("tiny_http", &["gateway/door", "cli", "client"]),
 ];
 

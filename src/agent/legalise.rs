@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::chat::{Message, Part, Role, ToolCall, ToolResult};
+use crate::providers::is_object;
 
 /// The result of a call that was running when PicoBot ended.
 pub const INTERRUPTED: &str =
@@ -164,6 +165,13 @@ impl CallIds {
         ids
     }
 
+    /// Takes further ids as known.
+    #[must_use]
+    pub fn with(mut self, ids: &[String]) -> Self {
+        self.seen.extend(ids.iter().cloned());
+        self
+    }
+
     /// Returns the id itself if it is legal and new, else a new one made from it. Either is then taken.
     pub fn claim(&mut self, id: &str) -> String {
         let base = if id.is_empty() { "call" } else { id };
@@ -200,11 +208,6 @@ pub(super) fn mend_calls(message: &mut Message, ids: &mut CallIds) -> Vec<(Strin
         message.native = None;
     }
     renamed
-}
-
-fn is_object(arguments: &str) -> bool {
-    serde_json::from_str::<&serde_json::value::RawValue>(arguments)
-        .is_ok_and(|raw| raw.get().trim_start().starts_with('{'))
 }
 
 fn clean(text: &str) -> Cow<'_, str> {
@@ -377,4 +380,4 @@ fn join(last: &mut Message, next: Message) {
 
 #[cfg(test)]
 #[path = "legalise_tests.rs"]
-pub(super) mod tests;
+pub(in crate::agent) mod tests;

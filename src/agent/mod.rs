@@ -4,6 +4,7 @@
 //! each step durable, and is told what happens through [`Watch`].
 
 mod calls;
+pub mod compress;
 mod guard;
 mod images;
 mod legalise;
@@ -19,6 +20,6 @@ pub use models::{Candidate, Models};
 pub use policy::{ApprovalPolicy, BadRule, Decision, Rule, Verdict};
 pub use prompt::{ContextFacts, context_block, system_prompt};
 pub use turn::{
-    Journal, JournalError, NOBODY_TO_ASK, Permit, Question, Setup, Step, TurnEnd, TurnResult,
-    Watch, run_turn, unanswered_calls,
+    Journal, JournalError, Measured, NOBODY_TO_ASK, Permit, Question, Room, Roomier, Setup, Step,
+    TurnEnd, TurnResult, Watch, run_turn, unanswered_calls,
 };

@@ -4,9 +4,11 @@
 //! on; what the last model call produced is handed back with the result, so that it can be stored together with the
 //! turn's end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::calls;
+use super::compress::estimate_messages;
 use super::guard::{Cap, Guard, SoFar, TurnLimits};
 use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
@@ -85,10 +87,43 @@ pub trait Journal {
         Ok(())
     }
 
-    /// Makes a history shorter that the model found too long. Returns false if it cannot be made shorter.
-    fn make_room(&mut self, _history: &mut Vec<Message>) -> Result<bool, JournalError> {
-        Ok(false)
+    /// Makes the dialog shorter; everything of it is stored when this is called. `None` if it cannot be made shorter, or
+    /// the turn is being stopped.
+    fn make_room(&mut self, _why: Room) -> Result<Option<Roomier>, JournalError> {
+        Ok(None)
     }
+}
+
+/// Why room is needed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Room {
+    /// The next request would have so many tokens, which is more than [`Setup::room_from`].
+    Due(f64),
+    /// The model found the request too long; `again` if a shortened one as well.
+    Refused {
+        /// Whether it is the second time.
+        again: bool,
+    },
+}
+
+/// A dialog made shorter.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Roomier {
+    /// The system prompt, which may be renewed.
+    pub system: String,
+    /// What is sent from now on, up to now.
+    pub history: Vec<Message>,
+    /// Tokens that it took to make it shorter.
+    pub usage: Usage,
+}
+
+/// What is known of the length of a history's beginning.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Measured {
+    /// Tokens of the last request with its answer, as the service counted them.
+    pub tokens: u64,
+    /// How many messages of the history that was.
+    pub n_messages: usize,
 }
 
 /// Is told what happens while it happens; called from the turn's thread and from its tools' threads.
@@ -121,6 +156,12 @@ pub struct Setup<'a> {
     pub tools: &'a Registry,
     /// Where file tools and the shell work.
     pub workspace: &'a Workspace,
+    /// From so many tokens on room is made before the model is asked.
+    pub room_from: f64,
+    /// What is known of the history's length.
+    pub measured: Option<Measured>,
+    /// Ids of this turn's calls that are not in the history any more.
+    pub used_ids: &'a [String],
     /// A random word, new for each turn; see [`crate::tools::ToolCtx::boundary`].
     pub boundary: &'a str,
     /// How much it may use.
@@ -190,7 +231,10 @@ pub fn run_turn(
     let mut state = Loop {
         setup,
         guard: Guard::new(setup.limits, so_far),
-        ids: CallIds::of(&history),
+        ids: CallIds::of(&history).with(setup.used_ids),
+        renewed: None,
+        measured: setup.measured,
+        has_partial: false,
         step: first,
         usage: Usage::default(),
         bound: None,
@@ -214,6 +258,11 @@ struct Loop<'a, 'j> {
     setup: &'a Setup<'a>,
     guard: Guard,
     ids: CallIds,
+    /// The system prompt, if it was renewed in this turn.
+    renewed: Option<Arc<str>>,
+    measured: Option<Measured>,
+    /// Whether the step holds a piece of an answer that the history does not.
+    has_partial: bool,
     /// Collected since the last commit.
     step: Step,
     usage: Usage,
@@ -230,6 +279,7 @@ impl Loop<'_, '_> {
         loop {
             let cap = self.guard.cap();
             let mut reply = self.ask(history, cap)?;
+            self.measure(&reply, history.len());
             mend_calls(&mut reply.message, &mut self.ids);
             if cap.is_some() || reply.message.tool_calls().next().is_none() {
                 return Ok(self.answer(reply, cap));
@@ -250,10 +300,14 @@ impl Loop<'_, '_> {
         self.run_calls(history)
     }
 
-    /// Asks the model; a history that is too long is made shorter once, and one with an image that is refused loses its
-    /// images.
+    /// Asks the model. A history that grows too long is made shorter before, one that the model finds too long after;
+    /// and one with an image that is refused loses its images.
     fn ask(&mut self, history: &mut Vec<Message>, cap: Option<Cap>) -> Result<Reply, TurnEnd> {
-        let mut may_shorten = true;
+        let used = self.used(history);
+        if used >= self.setup.room_from {
+            self.make_room(history, Room::Due(used))?;
+        }
+        let mut n_shortened = 0;
         loop {
             let failed = match self.ask_in_turn(history, cap) {
                 Err(failed @ TurnEnd::Failed { .. }) => failed,
@@ -263,7 +317,11 @@ impl Loop<'_, '_> {
                 TurnEnd::Failed {
                     error: ProviderError::ContextTooLong(_),
                     ..
-                } => std::mem::take(&mut may_shorten) && self.make_room(history)?,
+                } if n_shortened < MAX_SHORTENED => {
+                    n_shortened += 1;
+                    let again = n_shortened > 1;
+                    self.make_room(history, Room::Refused { again })?
+                }
                 TurnEnd::Failed {
                     error: ProviderError::ImageRefused(_),
                     ..
@@ -276,10 +334,56 @@ impl Loop<'_, '_> {
         }
     }
 
-    fn make_room(&mut self, history: &mut Vec<Message>) -> Result<bool, TurnEnd> {
-        self.journal
-            .make_room(history)
-            .map_err(|JournalError| TurnEnd::NotStored)
+    /// Returns how many tokens the next request will have: what the service last counted and an estimate of what was
+    /// added, or an estimate of everything.
+    fn used(&self, history: &[Message]) -> f64 {
+        let setup = self.setup;
+        match self.measured {
+            Some(known) => {
+                let added = history.get(known.n_messages..).unwrap_or_default();
+                known.tokens as f64 + estimate_messages(added) * MARGIN
+            }
+            None => f64::from(setup.models.estimate_prompt(
+                setup.session,
+                self.renewed.as_deref().unwrap_or(setup.system),
+                setup.specs,
+                history,
+            )),
+        }
+    }
+
+    /// Notes what the service counted; the reply becomes the next message of the history.
+    fn measure(&mut self, reply: &Reply, n_messages: usize) {
+        // Of a call that took several requests the counts may be their sum.
+        let total = reply.usage.total().filter(|_| reply.attempts == 1);
+        self.measured = total.map(|tokens| Measured {
+            tokens,
+            n_messages: n_messages + 1,
+        });
+    }
+
+    /// Has the dialog made shorter; returns whether it is.
+    fn make_room(&mut self, history: &mut Vec<Message>, why: Room) -> Result<bool, TurnEnd> {
+        if self.has_partial {
+            return Ok(false);
+        }
+        // What is sent from now on is read back: all of it must be stored.
+        if self.step != Step::default() {
+            self.commit()?;
+        }
+        let made = self
+            .journal
+            .make_room(why)
+            .map_err(|JournalError| TurnEnd::NotStored)?;
+        if self.setup.cancel.is_cancelled() {
+            return Err(TurnEnd::Stopped);
+        }
+        let Some(made) = made else { return Ok(false) };
+        self.usage.add(made.usage);
+        *history = made.history;
+        self.renewed = Some(made.system.into());
+        self.measured = None;
+        Ok(true)
     }
 
     /// Puts texts in the place of all images, stored ones too: one that a service refuses would be refused at every
@@ -294,6 +398,7 @@ impl Loop<'_, '_> {
         for message in history.iter_mut().chain(&mut self.step.messages) {
             message.replace_images(Image::refused_note);
         }
+        self.measured = None;
         self.setup.watch.notice(IMAGES_REFUSED);
         Ok(true)
     }
@@ -370,9 +475,10 @@ impl Loop<'_, '_> {
     ) -> Result<Reply, ProviderError> {
         let setup = self.setup;
         let candidate = setup.models.get(index);
+        let renewed = self.renewed.clone();
         let request = Request {
             model: &candidate.model,
-            system: setup.system,
+            system: renewed.as_deref().unwrap_or(setup.system),
             tools: if with_tools { setup.specs } else { &[] },
             messages,
         };
@@ -408,6 +514,7 @@ impl Loop<'_, '_> {
         let mut partial = Message::text(Role::Assistant, shown);
         partial.parts.push(Part::Note(CUT_OFF.to_owned()));
         self.step.messages.push(partial);
+        self.has_partial = true;
     }
 
     fn record(
@@ -558,6 +665,11 @@ pub fn unanswered_calls(history: &[Message]) -> Vec<ToolCall> {
         .collect()
 }
 
+/// How often a request that the model finds too long is shortened.
+const MAX_SHORTENED: u32 = 2;
+/// On estimates of what was added: rather too much than too little. A learned factor would be forgotten by the next
+/// process, which must decide alike.
+const MARGIN: f64 = 1.1;
 /// For the model, where a yes is needed and nobody could give it.
 pub const NOBODY_TO_ASK: &str = "Not allowed: this needs a person's yes, and nobody who could give it is connected. Tell \
                              the person: they can connect `picobot chat`, or put a rule for it into `approvals.rules` of the \

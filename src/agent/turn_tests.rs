@@ -102,7 +102,7 @@ impl Watch for Notices {
 struct Keeper {
     committed: usize,
     room: bool,
-    shortened: usize,
+    shortened: Vec<Room>,
     over_budget: bool,
     refused_images: usize,
     so_far: SoFar,
@@ -130,12 +130,16 @@ impl Journal for Keeper {
         Ok(())
     }
 
-    fn make_room(&mut self, history: &mut Vec<Message>) -> Result<bool, JournalError> {
-        if self.room {
-            self.shortened += 1;
-            history.drain(..history.len() - 1);
+    fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {
+        if !self.room {
+            return Ok(None);
         }
-        Ok(self.room)
+        self.shortened.push(why);
+        Ok(Some(Roomier {
+            system: "renewed".to_owned(),
+            history: vec![Message::text(Role::User, "short")],
+            usage: Usage::default(),
+        }))
     }
 }
 
@@ -163,6 +167,9 @@ fn run_with(
             specs: &[],
             tools: &Registry::default(),
             workspace: &workspace,
+            room_from: 1e6,
+            measured: None,
+            used_ids: &[],
             boundary: "b0",
             limits: TurnLimits {
                 rounds: 9,
@@ -261,7 +268,7 @@ fn the_last_failure_is_told_when_all_fail() {
 }
 
 #[test]
-fn a_history_too_long_is_shortened_once() {
+fn a_history_too_long_is_shortened_twice_at_most() {
     let long = || Err(ProviderError::ContextTooLong("8k".to_owned()));
     let models = Models::new(candidate("first", "a", vec![long(), say("short now")]), []);
     let mut keeper = Keeper {
@@ -270,10 +277,11 @@ fn a_history_too_long_is_shortened_once() {
     };
     let (result, _) = run(&models, &mut keeper);
     assert_eq!(text(&result), "short now");
-    assert_eq!(keeper.shortened, 1);
-    let models = Models::new(candidate("first", "a", vec![long(), long()]), []);
+    assert_eq!(keeper.shortened, [Room::Refused { again: false }]);
+    let models = Models::new(candidate("first", "a", vec![long(), long(), long()]), []);
     let (result, _) = run(&models, &mut keeper);
     assert!(matches!(result.end, TurnEnd::Failed { .. }));
+    assert_eq!(keeper.shortened[2..], [Room::Refused { again: true }]);
 }
 
 #[test]

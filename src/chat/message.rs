@@ -225,6 +225,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Returns the tokens of prompt and answer together, if both are known.
+    pub fn total(&self) -> Option<u64> {
+        Some(self.input?.saturating_add(self.output?))
+    }
+
     /// Adds another call's counts; a count stays unknown only while every part is unknown.
     pub fn add(&mut self, other: Usage) {
         fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {

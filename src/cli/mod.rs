@@ -1,7 +1,9 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod approvals;
 mod ask;
 mod backup;
+mod chat;
 mod exit;
 mod feishu;
 mod gateway;
@@ -46,6 +48,8 @@ struct Global {
 enum Command {
     /// Run the gateway: one process that serves all clients and channels
     Gateway(gateway::GatewayArgs),
+    /// Chat in the terminal
+    Chat(chat::ChatArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
     /// Copy the database to a file, also while the gateway runs
@@ -56,6 +60,7 @@ enum Command {
     Outbox(outbox::OutboxArgs),
     /// Let people in to a Feishu or Lark bot, or check its settings
     Feishu(feishu::FeishuArgs),
+    Approvals(approvals::ApprovalsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -71,11 +76,13 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
+        Command::Chat(args) => chat::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
         Command::Feishu(args) => feishu::run(&cli.global, args),
+        Command::Approvals(args) => approvals::run(&cli.global, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,9 @@ const MAX_TURN_TOKENS: u64 = 5_000_000;
 /// Context size assumed when none is given.
 const TOKEN_LIMIT: u32 = 128_000;
 
+/// Share of the context, in percent, from which on a dialog is compressed.
+const COMPRESS_AT: u32 = 80;
+
 /// One agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -31,8 +34,10 @@ pub struct AgentConfig {
     pub max_turn_time: Duration,
     /// Tokens, in and out, after which a turn gets no more tools.
     pub max_turn_tokens: u64,
-    /// Context size in tokens; beyond it the dialog is compressed.
+    /// Context size in tokens.
     pub token_limit: u32,
+    /// Share of it, in percent, from which on a dialog is compressed; 10 to 95.
+    pub compress_at: u32,
 }
 
 impl AgentConfig {
@@ -51,6 +56,7 @@ impl AgentConfig {
             token_limit: section
                 .whole("token_limit", 1..=u32::MAX)
                 .unwrap_or(TOKEN_LIMIT),
+            compress_at: section.whole("compress_at", 10..=95).unwrap_or(COMPRESS_AT),
         };
         section.finish();
         config
@@ -66,6 +72,7 @@ impl AgentConfig {
             max_turn_time: MAX_TURN_TIME,
             max_turn_tokens: MAX_TURN_TOKENS,
             token_limit: TOKEN_LIMIT,
+            compress_at: COMPRESS_AT,
         }
     }
 }

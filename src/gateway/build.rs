@@ -24,7 +24,7 @@ use crate::providers::{
     ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
-use crate::session::{Agent, Approvals, Budget, Deps, Facts};
+use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
 
@@ -172,7 +172,10 @@ fn agent(config: &Config) -> Result<Agent> {
     let first = candidates.remove(0);
     Ok(Agent {
         models: Models::new(first, candidates),
-        token_limit: agent.token_limit,
+        context: ContextLimits {
+            tokens: agent.token_limit,
+            compress_at: agent.compress_at,
+        },
         limits: TurnLimits {
             rounds: agent.max_tool_iterations,
             time: agent.max_turn_time,
@@ -343,7 +346,7 @@ mod tests {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
         let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 5);
+        assert_eq!(tools.len(), 7);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

@@ -1,20 +1,25 @@
 //! Feishu and Lark bots in the gateway: their store over the database, and the sink that parts their messages from
 //! those of the port's clients.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use crate::bus::{Outbound, Sink};
 use crate::channels::feishu::{
-    Account, CardTrace, Codes, FeishuSink, Files, Store, StoreError, StoredEvent, Trace,
+    Account, CardTrace, Codes, Feishu, FeishuSink, Files, Hook, HookRequest, Store, StoreError,
+    StoredEvent, Trace,
 };
-use crate::config::Config;
+use crate::config::{Config, FeishuMode};
 use crate::observability::{ChannelHealth, Health};
 use crate::storage::{Db, FeishuEvent, StorageError};
+use crate::threads::{Fatal, Thread, spawn_actor};
 use crate::tools::Workspace;
 
-use super::door::DoorSink;
+use super::door::{DoorSink, Posted};
 
 /// Returns the enabled bots, each with what it keeps; their states appear on the health page.
 pub(super) fn accounts(
@@ -45,6 +50,50 @@ pub(super) fn accounts(
 /// Returns the pairing codes of the state folder.
 pub fn codes(state_dir: &Path) -> Codes {
     Codes::in_folder(state_dir)
+}
+
+/// Requests that wait for the worker.
+const POSTS: usize = 64;
+const HOOK_STACK_BYTES: usize = 256 * 1024;
+
+/// Paths that take posted requests, and the two ends of their queue.
+pub(super) struct Posts {
+    pub(super) paths: Vec<String>,
+    pub(super) sender: Sender<Posted>,
+    receiver: Receiver<Posted>,
+}
+
+/// Returns what bots in webhook mode need from the door; `None` if there are none.
+pub(super) fn posts(config: &Config) -> Option<Posts> {
+    let bots = config.channels.feishu.iter();
+    let hooks = bots.filter(|bot| bot.enabled && bot.mode == FeishuMode::Webhook);
+    let paths: Vec<String> = hooks.map(|bot| bot.webhook_path.clone()).collect();
+    let (sender, receiver) = bounded(POSTS);
+    (!paths.is_empty()).then_some(Posts {
+        paths,
+        sender,
+        receiver,
+    })
+}
+
+/// Starts `gateway-hook`, which answers posted requests until the door has ended.
+pub(super) fn start_hooks(posts: Posts, bots: &Feishu, fatal: &Fatal) -> std::io::Result<Thread> {
+    let hooks: HashMap<String, Hook> = bots.hooks().into_iter().collect();
+    let receiver = posts.receiver;
+    spawn_actor("gateway-hook", HOOK_STACK_BYTES, fatal, move || {
+        for mut posted in receiver.iter() {
+            let Some(hook) = hooks.get(&posted.path) else {
+                posted.answer(404, "{}");
+                continue;
+            };
+            let request = HookRequest {
+                headers: std::mem::take(&mut posted.headers),
+                body: std::mem::take(&mut posted.body),
+            };
+            let answer = hook.answer(&request);
+            posted.answer(answer.status, &answer.body);
+        }
+    })
 }
 
 /// Parts messages of bots from those of the port's clients.

@@ -46,7 +46,8 @@ pub fn run(launch: &Launch) -> Result<()> {
     let mut lock = take_lock(database)?;
     let token = door::token::load_or_create(&config.state_dir.join("gateway.token"))?;
     let health = Arc::new(Health::default());
-    let door = Door::bind(door_config(config), health.clone(), &token)?;
+    let posts = feishu::posts(config);
+    let door = Door::bind(door_config(config, posts.as_ref()), health.clone(), &token)?;
     let address = door.local_addr();
     let backups = build::backups(config);
     let db = Arc::new(Db::open_with(
@@ -66,6 +67,10 @@ pub fn run(launch: &Launch) -> Result<()> {
     let workspace = build::open_workspace(launch)?;
     let accounts = feishu::accounts(config, &db, &health, &workspace);
     let (bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
+    let hooks = match posts {
+        Some(posts) => Some(feishu::start_hooks(posts, &bots, &fatal)?),
+        None => None,
+    };
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
     let sink = Arc::new(Outlets {
         door: door.sink(),
@@ -104,7 +109,8 @@ pub fn run(launch: &Launch) -> Result<()> {
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
     late.extend(bots.stop(flushed));
-    for thread in [outbound, upkeep, probe].into_iter().chain(check) {
+    let others = hooks.into_iter().chain(check);
+    for thread in [outbound, upkeep, probe].into_iter().chain(others) {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {
@@ -146,7 +152,7 @@ pub fn prepare(config: &Config, database: &Path) -> Result<()> {
     Ok(())
 }
 
-fn door_config(config: &Config) -> DoorConfig {
+fn door_config(config: &Config, posts: Option<&feishu::Posts>) -> DoorConfig {
     DoorConfig {
         host: config.gateway.host.clone(),
         port: config.gateway.port,
@@ -158,6 +164,7 @@ fn door_config(config: &Config) -> DoorConfig {
             Auth::Auto if !children_have_network(config) => AuthMode::Auto,
             Auth::Auto | Auth::Token => AuthMode::Token,
         },
+        posts: posts.map(|posts| (posts.paths.clone(), posts.sender.clone())),
     }
 }
 

@@ -61,7 +61,7 @@ impl Anthropic {
             quirks: &quirks,
             provider: &settings.name,
             stream: quirks.stream.unwrap_or(settings.stream),
-            without_thinking: call.without_thinking,
+            replay: call.replay,
             room: call.room,
             paused: &paused,
         };

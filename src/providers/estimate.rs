@@ -173,7 +173,8 @@ fn whole(tokens: f64) -> u32 {
     tokens.ceil() as u32
 }
 
-fn estimate_tools(tools: &[ToolSpec]) -> f64 {
+/// Estimates the tokens of a tool list, before any calibration.
+pub fn estimate_tools(tools: &[ToolSpec]) -> f64 {
     let text = |tool: &ToolSpec| {
         estimate_text(&tool.name)
             + estimate_text(&tool.description)
@@ -184,7 +185,8 @@ fn estimate_tools(tools: &[ToolSpec]) -> f64 {
     tools.iter().map(text).sum::<f64>() * TOOL_JSON
 }
 
-fn estimate_message(message: &Message) -> f64 {
+/// Estimates the prompt tokens of one message, before any calibration.
+pub fn estimate_message(message: &Message) -> f64 {
     PER_MESSAGE + message.parts.iter().map(estimate_part).sum::<f64>()
 }
 

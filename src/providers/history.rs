@@ -14,6 +14,8 @@ pub(crate) const NO_TEXT: &str = "(no text)";
 pub(crate) const NO_OUTPUT: &str = "(no output)";
 /// Stands for a call's name of which nothing is left.
 pub(crate) const NO_NAME: &str = "unknown";
+/// Levels of lists and objects in arguments.
+const MAX_DEPTH: usize = 64;
 /// Longest function name.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -26,10 +28,34 @@ pub(crate) fn or_else<'a>(text: Cow<'a, str>, placeholder: &'static str) -> Cow<
     }
 }
 
-/// Whether a text is one complete JSON object.
-pub(crate) fn is_object(text: &str) -> bool {
+/// Whether a text is one complete JSON object that every service can read: no deeper than 64 levels.
+///
+/// Deeper ones are refused by the parsers of most services, and would be at every later turn.
+pub fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{')
+        && depth(text) <= MAX_DEPTH
         && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// How deep the lists and objects of a JSON text go into each other.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Makes a name that every service takes back: `^[a-zA-Z0-9_-]{1,64}$`.
@@ -83,6 +109,28 @@ fn family(model: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_whole_and_not_too_deep() {
+        let deep = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let brackets = format!(r#"{{"a":"{}\"[["}}"#, "[".repeat(100));
+        let rows = [
+            ("{}", true),
+            (" {\"a\": [1]} ", true),
+            ("", false),
+            ("[1]", false),
+            ("7", false),
+            ("{\"a\":", false),
+            ("{} {}", false),
+            (&deep(64), true),
+            (&deep(65), false),
+            (&deep(100_000), false),
+            (&brackets, true),
+        ];
+        for (json, expected) in rows {
+            assert_eq!(is_object(json), expected, "{}", &json[..json.len().min(80)]);
+        }
+    }
 
     #[test]
     fn names_are_made_legal() {

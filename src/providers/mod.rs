@@ -38,8 +38,12 @@ use crate::threads::CancelToken;
 pub use anthropic::{Anthropic, AnthropicSettings};
 pub use demo::Demo;
 pub use error::{FailureClass, ProviderError};
-pub use estimate::{Calibration, Sample, estimate_image, estimate_request, estimate_text};
+pub use estimate::{
+    Calibration, Sample, estimate_image, estimate_message, estimate_request, estimate_text,
+    estimate_tools,
+};
 pub use feed::Pace;
+pub use history::is_object;
 pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;

@@ -8,9 +8,6 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// Longest accepted data of one event in bytes.
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// Bytes looked at together in the search for a line end.
-const BLOCK_BYTES: usize = 32;
-
 /// One event. Bytes are as received; they need not be valid UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Event<'a> {
@@ -104,7 +101,8 @@ impl Parser {
                 self.scanned = self.scanned.max(self.line);
             }
         }
-        let Some(offset) = find_line_end(&self.buffer[self.scanned..]) else {
+        // A loop of our own would cost more than all the rest: the binary is built for size.
+        let Some(offset) = memchr::memchr2(b'\n', b'\r', &self.buffer[self.scanned..]) else {
             self.scanned = self.buffer.len();
             if self.buffer.len() - self.line > MAX_LINE_BYTES {
                 return Err(TooLong);
@@ -161,22 +159,6 @@ impl Parser {
         }
         Ok(false)
     }
-}
-
-/// Finds the first line end. Whole blocks are looked at first, without branches, which compiles to vector instructions.
-fn find_line_end(bytes: &[u8]) -> Option<usize> {
-    let holds_end = |block: &[u8; BLOCK_BYTES]| {
-        block.iter().fold(0, |found, byte| {
-            found | u8::from(*byte == b'\n') | u8::from(*byte == b'\r')
-        }) != 0
-    };
-    let (blocks, _) = bytes.as_chunks();
-    let without = blocks.iter().take_while(|block| !holds_end(block)).count();
-    let from = without * BLOCK_BYTES;
-    bytes[from..]
-        .iter()
-        .position(|byte| matches!(byte, b'\n' | b'\r'))
-        .map(|at| from + at)
 }
 
 #[cfg(test)]

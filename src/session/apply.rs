@@ -9,13 +9,14 @@ use super::active::{Asker, DialogOp, TypedCommand, Waiting, Work};
 use super::actor::Actor;
 use super::clients::Client;
 use super::commands::{self, Reply};
+use super::compress;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
 use super::take_back::TakeBack;
 use super::title::{auto_title, clean_title};
 use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
-use crate::observability::{Part, crash_point};
+use crate::observability::crash_point;
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
 };
@@ -92,7 +93,6 @@ impl Actor {
         match stored {
             Ok(()) => {
                 crash_point("inbox-stored");
-                self.deps.health.ok(Part::Storage);
                 self.act(effects);
             }
             Err(error) => {
@@ -138,7 +138,7 @@ impl Actor {
                     running.replies.add(caller.clone());
                 }
                 for caller in &waiting.callers {
-                    self.ask_again(caller, key, session);
+                    self.ask_again(caller, session);
                 }
                 return;
             }
@@ -243,6 +243,7 @@ impl Apply<'_, '_> {
             }
             InboundBody::Wants => {
                 self.actor.clients.set_wants(caller.client, caller.wants);
+                self.may_answer(caller);
                 Ok(())
             }
             InboundBody::List { archived, all } => {
@@ -279,7 +280,11 @@ impl Apply<'_, '_> {
                 self.ask(caller, None, ask);
                 Ok(())
             }
-            InboundBody::Load { session } => self.load(caller, session),
+            InboundBody::Load {
+                session,
+                detail,
+                before,
+            } => self.load(caller, session, *detail, *before),
             InboundBody::Rename { session, title } => {
                 let Some(row) = self.target(caller, None, session.as_ref())? else {
                     self.not_found(caller);
@@ -306,6 +311,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Grants { revoke } => self.grants(caller, revoke.as_deref()),
             InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
@@ -363,8 +369,11 @@ impl Apply<'_, '_> {
             return self.repeat(caller, row, known, said);
         }
         match classify(said.text).0 {
-            Input::Command(command) => self.command(caller, row, &command, said),
-            Input::Prompt => self.prompt(caller, row, said),
+            // It is work of the dialog and waits its turn.
+            Input::Command(command) if command.name != compress::NAME => {
+                self.command(caller, row, &command, said)
+            }
+            Input::Command(_) | Input::Prompt => self.prompt(caller, row, said),
         }
     }
 
@@ -445,7 +454,7 @@ impl Apply<'_, '_> {
         }
         // Whoever speaks does not know the title that is made of it.
         let mut know = vec![caller.client];
-        if row.title.is_empty() {
+        if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
             self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
             know.clear();
         }
@@ -607,7 +616,13 @@ impl Apply<'_, '_> {
         }));
     }
 
-    fn load(&mut self, caller: &Caller, session: &SessionId) -> Result<(), StorageError> {
+    fn load(
+        &mut self,
+        caller: &Caller,
+        session: &SessionId,
+        detail: bool,
+        before: Option<i64>,
+    ) -> Result<(), StorageError> {
         let Some(row) = self.tx.find_dialog(session)? else {
             self.not_found(caller);
             return Ok(());
@@ -615,8 +630,14 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
-        self.actor.ask_again(caller, row.key, session);
-        self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
+        self.actor.ask_again(caller, session);
+        let ask = Ask::Load {
+            dialog: row.key,
+            title: super::shown_title(&row.title).to_owned(),
+            detail,
+            before,
+        };
+        self.ask(caller, Some(row.session), ask);
         Ok(())
     }
 

@@ -11,7 +11,10 @@ mod approvals;
 mod budget;
 mod clients;
 mod commands;
+mod compress;
+mod detail;
 mod ops;
+mod outage;
 mod outbox;
 mod prompt;
 mod query;
@@ -29,6 +32,7 @@ mod worker;
 
 pub use approvals::Approvals;
 pub use budget::Budget;
+pub use compress::ContextLimits;
 pub use query::{list, load};
 pub use search::search;
 pub use transcript::{Piece, export};
@@ -57,8 +61,8 @@ pub struct Agent {
     pub models: Models,
     /// How much one turn may use.
     pub limits: TurnLimits,
-    /// How many tokens a request may have.
-    pub token_limit: u32,
+    /// How many tokens a request may have, and when dialogs are compressed.
+    pub context: ContextLimits,
 }
 
 /// What people may ask about this process.
@@ -135,8 +139,12 @@ impl Session {
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
         let redactor = deps.redactor.clone();
+        let answers = query::Answers {
+            model: deps.agent.models.first().model.model_id.clone(),
+            token_limit: deps.agent.context.tokens.into(),
+        };
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink, &redactor);
+            query::serve(&questions, &db, &sink, &redactor, &answers);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

@@ -34,15 +34,20 @@ pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
             remark: None,
         };
     }
-    let read = |name| read_instructions(&deps.workspace, name);
-    let prompt = Prompt {
-        system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
-        tools: deps.tools_text.to_string(),
-    };
+    let prompt = renewed(deps);
     DialogPrompt {
         system: prompt.system.clone(),
         to_store: Some(prompt),
         remark: stored.map(|_| TOOLS_CHANGED.to_owned()),
+    }
+}
+
+/// Makes a prompt from what stands in the workspace now.
+pub(super) fn renewed(deps: &Deps) -> Prompt {
+    let read = |name| read_instructions(&deps.workspace, name);
+    Prompt {
+        system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
+        tools: deps.tools_text.to_string(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::bus::{
 };
 use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, ToolCall, Usage};
 use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
-use crate::storage::{DialogKey, NewInput, TurnId};
+use crate::storage::{Context, DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
 use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
@@ -223,7 +223,10 @@ impl Rig {
                     },
                     [],
                 ),
-                token_limit: 1_000,
+                context: ContextLimits {
+                    tokens: 1_000,
+                    compress_at: 80,
+                },
                 limits: TurnLimits {
                     rounds: 3,
                     time: Duration::from_secs(900),
@@ -336,6 +339,8 @@ impl Rig {
             caller("shown"),
             InboundBody::Load {
                 session: "cli_chat:local:d1".parse().unwrap(),
+                detail: false,
+                before: None,
             },
         );
         match self.reply("shown") {
@@ -615,6 +620,8 @@ fn each_client_has_its_own_dialog() {
         caller("load"),
         InboundBody::Load {
             session: third.clone(),
+            detail: false,
+            before: None,
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);
@@ -783,7 +790,10 @@ fn a_damaged_history_is_mended_in_the_database() {
     });
     rig.say("1", "hello");
     assert_eq!(rig.answer("1"), "fine");
-    let history = rig.db.read(|tx| tx.history(DialogKey(1))).unwrap();
+    let history = rig
+        .db
+        .read(|tx| tx.history(DialogKey(1), &Context::default()))
+        .unwrap();
     let roles: Vec<_> = history.iter().map(|stored| stored.message.role).collect();
     assert_eq!(
         roles,

@@ -12,20 +12,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::active::TurnControl;
 use super::apply::shown_input;
+use super::compress::{self, Compactor, Owner};
+use super::detail::meter_of_turn;
+use super::outage::persist;
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, approvals, prompt, wording};
+use crate::agent::compress::shown;
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Permit, Question, Setup, SoFar, Step, TurnEnd, TurnResult,
-    Watch, legalise, run_turn, unanswered_calls,
+    INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
+    Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
 };
-use crate::bus::{Body, ErrorCode};
+use crate::bus::{Body, ErrorCode, Meter};
 use crate::chat::{
     Attachment, CallRecord, Image, Message, Part, Role, SessionId, StopReason, ToolCall,
     ToolResult, Usage,
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::storage::{
-    Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
+    Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
 };
 use crate::tools::random_hex;
@@ -54,14 +58,17 @@ pub(super) struct TurnDone {
 /// Runs a turn; a panic in it fails that turn only.
 pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
     deps.health.turns_running.fetch_add(1, Ordering::Relaxed);
-    let ran = catch_unwind(AssertUnwindSafe(|| Turn::begin(deps, job).map(Turn::run)));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        Turn::begin(deps, job).map(|begun| match begun {
+            Begun::Turn(turn) => turn.run(),
+            Begun::Compaction(focus) => compress::run_command(deps, job, &focus),
+        })
+    }));
     match ran {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             log::error!("a turn could not begin: {error}");
-            deps.health.degraded(HealthPart::Storage);
-            job.replies
-                .answer(error_reply(ErrorCode::Storage, wording::KEPT));
+            leave(job);
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -79,22 +86,39 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
     log::error!("turn {reference} panicked");
     let message = format!("Internal error, reference {reference:X}. The log has the details.");
     let reply = error_reply(ErrorCode::Internal, &message);
-    let stored = deps.db.write(|tx| {
-        if let Some(turn) = job.control.turn() {
-            let now = SystemTime::now();
-            if !tx.end_turn(turn, TurnState::Failed, now)? {
-                return Ok(());
+    let stored = persist(deps, job, || {
+        deps.db.write(|tx| {
+            if let Some(turn) = job.control.turn() {
+                let now = SystemTime::now();
+                if !tx.end_turn(turn, TurnState::Failed, now)? {
+                    return Ok(());
+                }
+                end_messages(tx, job.dialog, turn, job.input, &message, now)?;
+                tx.interrupt_calls(turn)?;
+                let ends = (turn, job.input);
+                store_delivery(deps, tx, &job.session, ends, &message, now)?;
             }
-            end_messages(tx, job.dialog, turn, job.input, &message, now)?;
-            tx.interrupt_calls(turn)?;
-            store_delivery(deps, tx, &job.session, (turn, job.input), &message, now)?;
-        }
-        tx.close_input(job.input, Outcome::Failed, &reply)
+            tx.close_input(job.input, Outcome::Failed, &reply)
+        })
     });
     if let Err(error) = stored {
         log::error!("the end of turn {reference} could not be stored: {error}");
     }
     job.replies.answer(reply);
+}
+
+/// Answers for a turn that stays open in the database.
+fn leave(job: &TurnJob) {
+    let (code, message) = if job.control.is_cut_off() {
+        (ErrorCode::ShuttingDown, wording::ENDING)
+    } else if job.control.is_stopped() {
+        (ErrorCode::Stopped, wording::STOPPED)
+    } else {
+        (ErrorCode::Storage, wording::KEPT)
+    };
+    job.control.leave();
+    // A turn that was ended from outside has been answered already; then this reaches nobody.
+    job.replies.answer(error_reply(code, message));
 }
 
 /// What is loaded at a turn's start.
@@ -104,10 +128,27 @@ struct Loaded {
     input: InboxRow,
     files: Vec<Attachment>,
     prompt: Option<Prompt>,
+    context: Context,
     history: Vec<StoredMessage>,
+    /// Ids of the turn's calls that a summary stands for.
+    used_ids: Vec<String>,
 }
 
-fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
+/// What an input is.
+enum Begun<T> {
+    /// A message, with its turn.
+    Turn(T),
+    /// A wish to have the dialog compressed, with what to keep above all.
+    Compaction(String),
+}
+
+fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
+    let input = tx
+        .input(job.input)?
+        .ok_or_else(|| StorageError::missing("input"))?;
+    if let Some(focus) = compress::is_compaction(&input.content) {
+        return Ok(Begun::Compaction(focus));
+    }
     let (turn, attempts) = match job.resume {
         Some(turn) => (turn, tx.resume_turn(turn)?),
         None => {
@@ -116,17 +157,21 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Loaded, StorageError> {
             (turn, 1)
         }
     };
-    let input = tx
-        .input(job.input)?
-        .ok_or_else(|| StorageError::missing("input"))?;
-    Ok(Loaded {
+    let context = tx.context(job.dialog)?;
+    let used_ids = match (job.resume, context.request) {
+        (Some(turn), Some(_)) => tx.call_ids(turn)?,
+        _ => Vec::new(),
+    };
+    Ok(Begun::Turn(Loaded {
         turn,
         attempts,
         input,
         files: tx.attachments(job.input)?,
         prompt: tx.prompt(job.dialog)?,
-        history: tx.history(job.dialog)?,
-    })
+        history: tx.history(job.dialog, &context)?,
+        context,
+        used_ids,
+    }))
 }
 
 struct Turn<'a> {
@@ -137,9 +182,12 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Self, StorageError> {
+    fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Begun<Self>, StorageError> {
         let began = Instant::now();
-        let loaded = deps.db.write_relaxed(|tx| load(tx, job))?;
+        let loaded = match persist(deps, job, || deps.db.write_relaxed(|tx| load(tx, job)))? {
+            Begun::Turn(loaded) => loaded,
+            Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
+        };
         job.control.set_turn(loaded.turn);
         crash_point("turn-begun");
         deps.observers.tell(Event::TurnStarted {
@@ -152,12 +200,12 @@ impl<'a> Turn<'a> {
                 turn: loaded.turn.0,
             },
         );
-        Ok(Self {
+        Ok(Begun::Turn(Self {
             deps,
             job,
             loaded,
             began,
-        })
+        }))
     }
 
     fn run(self) {
@@ -179,6 +227,17 @@ impl<'a> Turn<'a> {
         } else {
             self.work(own);
         }
+    }
+
+    /// Returns what the service last counted, and of how much of the history: up to the model's last message.
+    fn measured(&self, history: &[Message]) -> Option<Measured> {
+        let last = history
+            .iter()
+            .rposition(|message| message.role == Role::Assistant)?;
+        Some(Measured {
+            tokens: self.loaded.context.tokens?,
+            n_messages: last + 1,
+        })
     }
 
     /// Ends a turn that will not be run.
@@ -231,6 +290,9 @@ impl<'a> Turn<'a> {
             specs: &self.deps.specs,
             tools: &self.deps.tools,
             workspace: &self.deps.workspace,
+            room_from: self.deps.agent.context.threshold(),
+            measured: self.measured(&history),
+            used_ids: &self.loaded.used_ids,
             boundary: &boundary,
             limits: agent.limits,
             policy: &self.deps.policy,
@@ -275,38 +337,60 @@ impl<'a> Turn<'a> {
         own: bool,
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
-        let (places, mut history): (Vec<_>, Vec<_>) = std::mem::take(&mut self.loaded.history)
+        let stored = std::mem::take(&mut self.loaded.history);
+        let stored = if own { stored } else { self.mended(stored)? };
+        let rows = compress::rows_of(stored);
+        let context = &self.loaded.context;
+        let interrupted = if own {
+            // What is sent may be shorter than what is stored, but calls and results are the same.
+            self.interrupted_calls(&shown(rows.iter().cloned(), 0, ""))?
+        } else {
+            None
+        };
+        let mut history = shown(rows, context.shrunk, &context.summary);
+        if let Some(results) = interrupted {
+            history.push(results.clone());
+            first.messages.push(results);
+        }
+        Ok(history)
+    }
+
+    /// Returns the stored history, mended in the database first if it is at fault.
+    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
+        let (places, history): (Vec<_>, Vec<_>) = stored
             .into_iter()
             .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
             .unzip();
-        if own {
-            let interrupted = self.interrupted_calls(&history)?;
-            if let Some(results) = interrupted {
-                history.push(results.clone());
-                first.messages.push(results);
-            }
-        } else if let Some(repair) = legalise(&history).repair {
-            log::warn!(
-                "dialog {}: the stored history was mended from message {} on",
-                self.job.session,
-                repair.kept
-            );
-            let rest: Vec<_> = repair
-                .rest
-                .into_iter()
-                .map(|(from, message)| {
-                    let (_, turn, created_at) = places[from];
-                    (turn, message, created_at)
-                })
-                .collect();
-            let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
-            self.deps
-                .db
-                .write(|tx| tx.rewrite_from(self.job.dialog, from, &rest))?;
-            history.truncate(repair.kept);
-            history.extend(rest.into_iter().map(|(_, message, _)| message));
-        }
-        Ok(history)
+        let Some(repair) = legalise(&history).repair else {
+            let put_back = |((id, turn, created_at), message)| StoredMessage {
+                id,
+                turn,
+                message,
+                created_at,
+            };
+            return Ok(places.into_iter().zip(history).map(put_back).collect());
+        };
+        log::warn!(
+            "dialog {}: the stored history was mended from message {} on",
+            self.job.session,
+            repair.kept
+        );
+        let rest: Vec<_> = repair
+            .rest
+            .into_iter()
+            .map(|(from, message)| {
+                let (_, turn, created_at) = places[from];
+                (turn, message, created_at)
+            })
+            .collect();
+        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+        persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                let (dialog, context) = (self.job.dialog, &self.loaded.context);
+                tx.rewrite_from(dialog, context, from, &rest)?;
+                tx.history(dialog, context)
+            })
+        })
     }
 
     fn interrupted_calls(&self, history: &[Message]) -> Result<Option<Message>, StorageError> {
@@ -315,14 +399,16 @@ impl<'a> Turn<'a> {
             return Ok(None);
         }
         let turn = self.loaded.turn;
-        let begun = self.deps.db.read(|tx| {
-            open.into_iter()
-                .filter_map(|call| match tx.call_started(turn, &call.id) {
-                    Ok(true) => Some(Ok(call)),
-                    Ok(false) => None,
-                    Err(error) => Some(Err(error)),
-                })
-                .collect::<Result<Vec<_>, _>>()
+        let begun = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                open.iter()
+                    .filter_map(|call| match tx.call_started(turn, &call.id) {
+                        Ok(true) => Some(Ok(call.clone())),
+                        Ok(false) => None,
+                        Err(error) => Some(Err(error)),
+                    })
+                    .collect::<Result<Vec<_>, _>>()
+            })
         })?;
         if begun.is_empty() {
             return Ok(None);
@@ -339,14 +425,10 @@ impl<'a> Turn<'a> {
 
     /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
     fn leave(self) {
-        let (code, message) = if self.job.control.is_cut_off() {
+        if self.job.control.is_cut_off() {
             self.uncount();
-            (ErrorCode::ShuttingDown, wording::ENDING)
-        } else {
-            (ErrorCode::Storage, wording::KEPT)
-        };
-        // A turn that was ended from outside has been answered already; then this reaches nobody.
-        self.job.replies.answer(error_reply(code, message));
+        }
+        leave(self.job);
     }
 
     /// Ending in order is no sign that the turn ends processes.
@@ -368,12 +450,13 @@ impl<'a> Turn<'a> {
             });
         }
         crash_point("turn-ended");
-        let stored = self.deps.db.write(|tx| self.store_end(tx, &ended, &rest));
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| self.store_end(tx, &ended, &rest))
+        });
         crash_point("turn-stored");
         let took = self.began.elapsed();
         match stored {
             Ok(true) => {
-                self.deps.health.ok(HealthPart::Storage);
                 if ended.state == TurnState::Done {
                     self.deps.health.ok(HealthPart::Provider);
                 }
@@ -382,11 +465,7 @@ impl<'a> Turn<'a> {
             Ok(false) => return,
             Err(error) => {
                 log::error!("turn {} could not be stored: {error}", self.loaded.turn.0);
-                self.deps.health.degraded(HealthPart::Storage);
-                self.job
-                    .replies
-                    .answer(error_reply(ErrorCode::Storage, wording::KEPT));
-                return;
+                return self.leave();
             }
         }
         self.deps.observers.tell(Event::TurnFinished {
@@ -395,9 +474,11 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
+        let meter = self.meter();
         self.job.replies.tell(
             |caller| caller.wants.turns,
             || Body::TurnFinished {
+                meter: meter.clone(),
                 turn: self.loaded.turn.0,
                 usage,
                 model: model.clone(),
@@ -406,6 +487,16 @@ impl<'a> Turn<'a> {
             },
         );
         self.job.replies.answer(ended.reply);
+    }
+
+    /// Returns what clients may count. A failed read costs only that.
+    fn meter(&self) -> Meter {
+        let (turn, limit) = (self.loaded.turn, u64::from(self.deps.agent.context.tokens));
+        let read = self.deps.db.read(|tx| meter_of_turn(tx, turn, limit));
+        read.unwrap_or_else(|error| {
+            log::warn!("turn {}: {error}", turn.0);
+            Meter::default()
+        })
     }
 
     fn store_end(&self, tx: &Tx<'_>, ended: &Ended, rest: &Step) -> Result<bool, StorageError> {
@@ -538,7 +629,11 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(turn, call)?;
+        tx.record_model_call(Some(turn), call)?;
+    }
+    // Of a call that took several requests the counts may be their sum.
+    if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {
+        tx.note_tokens(dialog, call.usage.total().filter(|_| call.attempts == 1))?;
     }
     Ok(())
 }
@@ -558,14 +653,16 @@ impl StepJournal<'_> {
     /// Commits something about the turn, unless it was ended from outside.
     fn write(
         &self,
-        store: impl FnOnce(&Tx<'_>) -> Result<(), StorageError>,
+        store: impl Fn(&Tx<'_>) -> Result<(), StorageError>,
     ) -> Result<(), JournalError> {
-        let stored = self.deps.db.write(|tx| {
-            let runs = tx.turn_runs(self.turn)?;
-            if runs {
-                store(tx)?;
-            }
-            Ok(runs)
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                let runs = tx.turn_runs(self.turn)?;
+                if runs {
+                    store(tx)?;
+                }
+                Ok(runs)
+            })
         });
         match stored {
             Ok(true) => Ok(()),
@@ -575,7 +672,6 @@ impl StepJournal<'_> {
                     "a step of turn {} could not be stored: {error}",
                     self.turn.0
                 );
-                self.deps.health.degraded(HealthPart::Storage);
                 Err(JournalError)
             }
         }
@@ -613,10 +709,12 @@ impl Journal for StepJournal<'_> {
         if !self.resumed {
             return Ok(SoFar::default());
         }
-        let read = self.deps.db.read(|tx| {
-            Ok(SoFar {
-                calls: tx.call_prints(self.turn)?,
-                tokens: tx.turn_tokens(self.turn)?,
+        let read = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                Ok(SoFar {
+                    calls: tx.call_prints(self.turn)?,
+                    tokens: tx.turn_tokens(self.turn)?,
+                })
             })
         });
         read.map_err(|error| {
@@ -628,7 +726,6 @@ impl Journal for StepJournal<'_> {
     fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
         let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
             log::error!("a question could not be stored: {error}");
-            self.deps.health.degraded(HealthPart::Storage);
             JournalError
         })?;
         // The next process asks again.
@@ -636,6 +733,19 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         Ok(permit)
+    }
+
+    fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {
+        let watch = Watcher { job: self.job };
+        let compactor = Compactor {
+            deps: self.deps,
+            dialog: self.job.dialog,
+            session: &self.job.session,
+            owner: Owner::Turn(self.turn),
+            cancel: &self.job.control.cancel,
+            notice: &|text| watch.notice(text),
+        };
+        compactor.for_turn(why)
     }
 
     fn refuse_images(&mut self) -> Result<(), JournalError> {

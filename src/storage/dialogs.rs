@@ -278,13 +278,14 @@ impl Tx<'_> {
         self.sweep_media()
     }
 
-    /// Deletes a dialog's messages and the prompt it was begun with. Inputs that wait are newer than the wish to clear:
+    /// Deletes a dialog's messages, its summaries and the prompt it was begun with. Inputs that wait are newer than the wish to clear:
     /// they stay.
     pub fn clear_dialog(&self, dialog: DialogKey, now: SystemTime) -> Result<(), StorageError> {
         self.forget_ended_inputs(dialog)?;
         self.sql
             .prepare_cached("DELETE FROM messages WHERE dialog = ?1")?
             .execute([dialog.0])?;
+        self.drop_context(dialog)?;
         self.sql
             .prepare_cached(
                 "UPDATE dialogs SET n_messages = 0, prompt = NULL, updated_at = ?2 WHERE id = ?1",

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::chat::{MediaType, Part, Role, Route, ToolResult};
-use crate::storage::{Db, NewInput, Outcome, StoredReply, TurnId};
+use crate::storage::{Context, Db, NewInput, Outcome, StoredReply, TurnId};
 
 struct Rig {
     db: Db,
@@ -39,7 +39,10 @@ impl Rig {
     }
 
     fn history(&self) -> Vec<Message> {
-        let stored = self.db.read(|tx| tx.history(self.dialog)).unwrap();
+        let stored = self
+            .db
+            .read(|tx| tx.history(self.dialog, &Context::default()))
+            .unwrap();
         stored.into_iter().map(|stored| stored.message).collect()
     }
 
@@ -114,13 +117,16 @@ fn only_the_newest_images_are_loaded() {
     assert!(data[..5].iter().all(Vec::is_empty));
     assert_eq!(data[5..], (5..25_u8).map(|n| vec![n]).collect::<Vec<_>>());
     // Written again without their bytes, old images keep them.
-    let stored = rig.db.read(|tx| tx.history(rig.dialog)).unwrap();
+    let stored = rig
+        .db
+        .read(|tx| tx.history(rig.dialog, &Context::default()))
+        .unwrap();
     let again: Vec<_> = stored
         .iter()
         .map(|row| (row.turn, row.message.clone(), row.created_at))
         .collect();
     rig.db
-        .write(|tx| tx.rewrite_from(rig.dialog, stored[0].id, &again))
+        .write(|tx| tx.rewrite_from(rig.dialog, &Context::default(), stored[0].id, &again))
         .unwrap();
     assert_eq!((rig.count("media"), rig.count("message_media")), (25, 25));
 }
@@ -143,7 +149,10 @@ fn images_go_with_the_last_message_that_holds_them() {
     assert_eq!(rig.count("media"), 2);
     rig.db.write(|tx| tx.clear_dialog(rig.dialog, now)).unwrap();
     assert_eq!(rig.count("media"), 1);
-    let left = rig.db.read(|tx| tx.history(other)).unwrap();
+    let left = rig
+        .db
+        .read(|tx| tx.history(other, &Context::default()))
+        .unwrap();
     assert_eq!(*left[0].message.images().next().unwrap().data, *b"s");
     rig.db.write(|tx| tx.delete_dialog(other)).unwrap();
     assert_eq!((rig.count("media"), rig.count("message_media")), (0, 0));

@@ -1,16 +1,18 @@
 //! The `messages` table: a dialog's history, in the order of its row ids.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use rusqlite::{Row, params};
 
+use super::contexts::Context;
 use super::db::Tx;
 use super::dialogs::DialogKey;
 use super::error::StorageError;
 use super::parts::{from_json, role_from, role_word, to_json};
 use super::turns::TurnId;
 use super::{from_millis, to_millis};
-use crate::chat::{Image, Message, Native, Part, Role};
+use crate::chat::{Image, Message, Native, Part, Role, ToolResult};
 
 /// A message with its place in the database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +25,17 @@ pub struct StoredMessage {
     pub message: Message,
     /// When it was stored.
     pub created_at: SystemTime,
+}
+
+/// Messages with everything that was done; see [`Tx::detailed_page`].
+#[derive(Clone, Debug, Default)]
+pub struct DetailedPage {
+    /// The messages of people and models, oldest first.
+    pub messages: Vec<StoredMessage>,
+    /// The results of their tool calls by call id.
+    pub results: HashMap<String, ToolResult>,
+    /// Whether older ones exist.
+    pub has_more: bool,
 }
 
 const COLUMNS: &str = "id, turn, role, parts, provider, model, native, created_at";
@@ -108,16 +121,42 @@ impl Tx<'_> {
             .query_row([turn.0], |row| row.get(0))?)
     }
 
-    /// Returns a dialog's whole history, oldest first. Only its newest images come with their bytes, as many as go
-    /// into one request.
-    pub fn history(&self, dialog: DialogKey) -> Result<Vec<StoredMessage>, StorageError> {
+    /// Returns the messages of a dialog that no summary stands for, oldest first. Only the newest images come with
+    /// their bytes, as many as go into one request.
+    pub fn history(
+        &self,
+        dialog: DialogKey,
+        context: &Context,
+    ) -> Result<Vec<StoredMessage>, StorageError> {
+        // Two ranges of the index; an OR would read the whole dialog.
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 ORDER BY id"
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id = ?3 AND id <= ?2
+             UNION ALL SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id > ?2
+             ORDER BY id"
         ))?;
-        let rows = statement.query_map([dialog.0], from_row)?;
+        let rows = statement.query_map(
+            params![dialog.0, context.upto, context.request.unwrap_or(-1)],
+            from_row,
+        )?;
         let mut history = rows.collect::<Result<Vec<_>, _>>()?;
         self.load_images(&mut history)?;
         Ok(history)
+    }
+
+    /// Returns the ids of all calls of a turn, those that a summary stands for included.
+    pub fn call_ids(&self, turn: TurnId) -> Result<Vec<String>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT parts FROM messages WHERE turn = ?1 AND role = 'assistant' ORDER BY id",
+        )?;
+        let rows = statement.query_map([turn.0], |row| Ok(from_json(row.get_ref(0)?.as_str()?)))?;
+        let mut ids = Vec::new();
+        for parts in rows {
+            ids.extend(parts?.into_iter().filter_map(|part| match part {
+                Part::ToolCall(call) => Some(call.id),
+                _ => None,
+            }));
+        }
+        Ok(ids)
     }
 
     /// Returns the next messages of a dialog behind a row (0 for the first), oldest first. Images come without bytes.
@@ -218,16 +257,62 @@ impl Tx<'_> {
         Ok((found, false))
     }
 
-    /// Replaces a dialog's history from a row on: what had to be repaired is stored repaired.
+    /// Returns a page of messages with everything that was done: the newest, or those before a row; oldest first. Tool
+    /// results come apart, by call id. At most `limit` messages of together `max_bytes`, but one at least; also tells
+    /// whether older ones exist. Images come without their bytes.
+    pub fn detailed_page(
+        &self,
+        dialog: DialogKey,
+        before: Option<i64>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<DetailedPage, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id < ?2 ORDER BY id DESC"
+        ))?;
+        let mut rows = statement.query(params![dialog.0, before.unwrap_or(i64::MAX)])?;
+        let mut page = DetailedPage::default();
+        let mut bytes = 0;
+        while let Some(row) = rows.next()? {
+            let stored = from_row(row)?;
+            if stored.message.role == Role::Tool {
+                for result in stored.message.tool_results() {
+                    page.results.insert(result.call_id.clone(), result.clone());
+                }
+                continue;
+            }
+            if !counts(&stored.message) && stored.message.tool_calls().next().is_none() {
+                continue;
+            }
+            bytes += stored.message.shown_text().len();
+            for call in stored.message.tool_calls() {
+                let result = page.results.get(&call.id);
+                bytes += call.arguments.len() + result.map_or(0, |result| result.content.len());
+            }
+            if page.messages.len() == limit || (bytes > max_bytes && !page.messages.is_empty()) {
+                page.has_more = true;
+                break;
+            }
+            page.messages.push(stored);
+        }
+        page.messages.reverse();
+        Ok(page)
+    }
+
+    /// Replaces a dialog's history from a row on, without what a summary stands for: what had to be repaired is stored
+    /// repaired.
     pub fn rewrite_from(
         &self,
         dialog: DialogKey,
+        context: &Context,
         first: i64,
         messages: &[(TurnId, Message, SystemTime)],
     ) -> Result<(), StorageError> {
         self.sql
-            .prepare_cached("DELETE FROM messages WHERE dialog = ?1 AND id >= ?2")?
-            .execute(params![dialog.0, first])?;
+            .prepare_cached(
+                "DELETE FROM messages WHERE dialog = ?1 AND id >= ?2 AND (id > ?3 OR id IS ?4)",
+            )?
+            .execute(params![dialog.0, first, context.upto, context.request])?;
         for (turn, message, at) in messages {
             self.insert_message(dialog, *turn, message, *at)?;
         }

@@ -1,7 +1,7 @@
 //! Tells text from binary data by its first bytes. Pure; no thread. Guessing encodings is not done here.
 
 /// Beginnings of well-known formats. Source: the formats' own specifications.
-const MAGIC: [(&[u8], &str); 19] = [
+const MAGIC: [(&[u8], &str); 17] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xFF\xD8\xFF", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -18,14 +18,6 @@ const MAGIC: [(&[u8], &str); 19] = [
     (b"OggS", "Ogg audio"),
     (b"ID3", "MP3 audio"),
     (b"fLaC", "FLAC audio"),
-    (
-        b"\xFF\xFE",
-        "UTF-16 text (convert it with bash: iconv -f UTF-16)",
-    ),
-    (
-        b"\xFE\xFF",
-        "UTF-16 text (convert it with bash: iconv -f UTF-16)",
-    ),
     (b"\0asm", "a WebAssembly module"),
 ];
 
@@ -82,10 +74,6 @@ mod tests {
             (b"PK\x03\x04\x14\0", "a ZIP archive or office document"),
             (b"BM\x36\0\0\0", "a BMP image"),
             (b"%PDF-1.7\n", "a PDF document"),
-            (
-                b"\xFF\xFEh\0i\0",
-                "UTF-16 text (convert it with bash: iconv -f UTF-16)",
-            ),
             (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP image"),
             (b"\0\0\0\x18ftypmp42", "MP4 video or audio"),
             (b"a\0b", "binary data"),

@@ -6,11 +6,13 @@
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
+use encoding_rs::{Decoder, UTF_8};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::binary::binary_kind;
+use super::encoding::{Found as Encoding, detect, detect_utf16};
 use super::seen::SeenFiles;
 use super::untrusted::untrusted;
 use super::words::{file_error, size_text};
@@ -88,6 +90,7 @@ impl FileRead {
         let mut reader = file.file();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut first = true;
+        let mut decoding = Decoding::of(b"");
         loop {
             if ctx.cancel.is_cancelled() {
                 return Err(ToolError::Cancelled);
@@ -102,20 +105,26 @@ impl FileRead {
             {
                 return show_image(file, &args.path, show);
             }
-            if first && let Some(kind) = binary_kind(bytes) {
+            if first {
+                decoding = Decoding::of(bytes);
+            }
+            if first
+                && decoding.minds_zeros()
+                && let Some(kind) = binary_kind(bytes)
+            {
                 return Err(ToolError::failed(format!(
                     "{name} is not text: {kind}, {}; file_read shows text only. Use bash if you need something out of it",
                     size_text(file.size())
                 )));
             }
+            if let Some(hasher) = &mut hasher {
+                hasher.update(bytes);
+            }
+            decoding.feed(bytes, read == 0, &mut lines);
             first = false;
             if read == 0 {
                 break;
             }
-            if let Some(hasher) = &mut hasher {
-                hasher.update(bytes);
-            }
-            lines.feed(bytes);
             if lines.full && !counted && hasher.is_none() {
                 break;
             }
@@ -124,7 +133,65 @@ impl FileRead {
         if let Some(hasher) = hasher {
             self.seen.note(ctx.session, &name, hasher.finalize().into());
         }
+        lines.encoding = decoding.name();
         lines.text(&name, file.size(), total)
+    }
+}
+
+/// How a file's bytes become text.
+enum Decoding {
+    /// They are UTF-8, or nobody knows.
+    Plain,
+    Foreign {
+        encoding: Encoding,
+        decoder: Decoder,
+        /// Bytes of the mark that still have to go.
+        mark: usize,
+    },
+}
+
+impl Decoding {
+    /// Decides by the beginning of a file.
+    fn of(head: &[u8]) -> Self {
+        match detect_utf16(head).or_else(|| detect(head)) {
+            Some(encoding) if encoding.encoding != UTF_8 => Self::Foreign {
+                encoding,
+                decoder: encoding.encoding.new_decoder_without_bom_handling(),
+                mark: encoding.mark,
+            },
+            _ => Self::Plain,
+        }
+    }
+
+    /// Whether zero bytes mean that this is no text.
+    fn minds_zeros(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            Self::Foreign { encoding, .. } => !encoding.is_utf16(),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], last: bool, lines: &mut Lines) {
+        match self {
+            Self::Plain => lines.feed(bytes),
+            Self::Foreign { decoder, mark, .. } => {
+                let bytes = &bytes[(*mark).min(bytes.len())..];
+                *mark = 0;
+                let most = decoder.max_utf8_buffer_length(bytes.len());
+                let mut text = String::with_capacity(most.unwrap_or(4 * bytes.len()));
+                // The buffer is as large as the text can become, so all of it is read.
+                let (_, _, broken) = decoder.decode_to_string(bytes, &mut text, last);
+                lines.lossy |= broken;
+                lines.feed(text.as_bytes());
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Foreign { encoding, .. } => Some(encoding.name()),
+        }
     }
 }
 
@@ -162,6 +229,8 @@ struct Lines {
     full: bool,
     lossy: bool,
     crlf: bool,
+    /// What the file is in, if not UTF-8.
+    encoding: Option<&'static str>,
 }
 
 impl Lines {
@@ -178,6 +247,7 @@ impl Lines {
             full: false,
             lossy: false,
             crlf: false,
+            encoding: None,
         }
     }
 
@@ -272,8 +342,15 @@ impl Lines {
         if self.crlf {
             out.push_str(" · CRLF line ends");
         }
+        if let Some(encoding) = self.encoding {
+            out.push_str(" · ");
+            out.push_str(encoding);
+        }
         if self.lossy {
-            out.push_str(" · not UTF-8: unreadable bytes are shown as \u{FFFD}");
+            let name = self.encoding.unwrap_or("UTF-8");
+            out.push_str(&format!(
+                " · not all of it is {name}: unreadable bytes are shown as \u{FFFD}"
+            ));
         }
         out.push('\n');
         out.push_str(&self.shown);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::encoding::{detect, detect_utf16};
 use super::seen::{Knowledge, SeenFiles, hash};
 use super::words::{file_error, size_text};
 use super::workspace::{FileError, Target};
@@ -70,7 +71,20 @@ impl TypedTool for FileWrite {
         };
         let lines = args.content.lines().count();
         let size = size_text(content.len() as u64);
-        Ok(format!("{verb} {name} ({lines} lines, {size})"))
+        Ok(format!(
+            "{verb} {name} ({lines} lines, {size}){}",
+            old.map_or("", |old| encoding_note(&old))
+        ))
+    }
+}
+
+/// Says that a file is in another encoding than before: what is written is UTF-8.
+fn encoding_note(old: &[u8]) -> &'static str {
+    match detect_utf16(old).or_else(|| detect(old)) {
+        Some(found) if found.encoding != encoding_rs::UTF_8 => {
+            "; it was not UTF-8 before and is now (file_edit keeps the encoding)"
+        }
+        _ => "",
     }
 }
 

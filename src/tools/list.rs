@@ -6,6 +6,7 @@ use super::calculator::Calculator;
 use super::file_edit::FileEdit;
 use super::file_read::FileRead;
 use super::file_write::FileWrite;
+use super::search::{ContentSearch, FileSearch};
 use super::seen::SeenFiles;
 use super::{Bash, Tool};
 
@@ -17,6 +18,8 @@ pub fn builtin(bash: Option<Bash>) -> Vec<Arc<dyn Tool>> {
         Arc::new(FileRead { seen: seen.clone() }),
         Arc::new(FileWrite { seen: seen.clone() }),
         Arc::new(FileEdit { seen }),
+        Arc::new(FileSearch),
+        Arc::new(ContentSearch),
     ];
     if let Some(bash) = bash {
         tools.push(Arc::new(bash));

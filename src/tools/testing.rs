@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Registry, ToolCtx, ToolError, Workspace, WorkspaceOptions, builtin};
+use super::{Effects, Registry, ToolCtx, ToolError, Workspace, WorkspaceOptions, builtin};
 use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
@@ -85,6 +85,11 @@ impl Bench {
         };
         let result = tool.run(arguments, &ctx);
         (result, shown.into_inner().unwrap())
+    }
+
+    /// Tells what running a call again would do.
+    pub(super) fn effects(&self, name: &str, arguments: &Value) -> Effects {
+        self.tools.get(name).unwrap().effects(arguments)
     }
 
     /// Runs a call that must work.

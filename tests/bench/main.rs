@@ -3,15 +3,22 @@
 //!
 //! The binary talks to a scripted model on loopback that answers at once unless a row says otherwise, with durable writes
 //! on a real disk (the target folder). Prints a Markdown table with the goal of each row and writes `target/bench.json`.
-//! It imports nothing of the library: what it measures is what a client sees. One MB is 1,000,000 bytes.
+//! What it measures is what a client sees; only `allocations` calls into the library, because nothing outside can count
+//! those. One MB is 1,000,000 bytes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)] // A program for developers.
 
+mod allocations;
+mod answers;
 mod idle;
 mod model;
 mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod stream;
+#[path = "../suite/support/tls.rs"]
+#[allow(dead_code)] // The tests use more of it.
+mod tls;
 mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +45,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 13] = [
+const MEASURES: [(&str, Measure); 18] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -46,6 +53,11 @@ const MEASURES: [(&str, Measure); 13] = [
     ("parallel50", turns::fifty),
     ("parallel256", turns::two_hundred_fifty_six),
     ("stop", turns::stop),
+    ("stop-https", turns::stop_https),
+    ("long", answers::long),
+    ("big", answers::big),
+    ("connections", answers::connections),
+    ("allocations", allocations::per_piece),
     ("growth", turns::growth),
     ("ready", idle::ready),
     ("idle", idle::idle),

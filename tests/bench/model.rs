@@ -5,10 +5,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::stream::{self, Format};
 
 /// An answer at once.
 pub(crate) const PLAIN: &str = "bench:plain";
@@ -16,6 +18,10 @@ pub(crate) const PLAIN: &str = "bench:plain";
 pub(crate) const ROUNDS: &str = "bench:rounds";
 /// An answer after two seconds.
 pub(crate) const SLOW: &str = "bench:slow";
+/// An answer of 20,000 tokens, each an event of its own.
+pub(crate) const LONG: &str = "bench:long";
+/// An answer of 1 MiB.
+pub(crate) const BIG: &str = "bench:big";
 /// A first piece, then nothing until the other side hangs up.
 pub(crate) const HANG: &str = "bench:hang";
 
@@ -29,6 +35,7 @@ const STACK: usize = 128 * 1024;
 #[derive(Default)]
 struct Shared {
     busy_ns: AtomicU64,
+    connections: AtomicUsize,
     last_body: Mutex<Vec<u8>>,
     hangs: Mutex<Option<SyncSender<Instant>>>,
 }
@@ -50,6 +57,7 @@ impl Model {
             move || {
                 for stream in listener.incoming().flatten() {
                     let shared = shared.clone();
+                    shared.connections.fetch_add(1, Ordering::AcqRel);
                     start_thread(move || {
                         // The other side closed: nothing to report.
                         let _ = serve(stream, &shared);
@@ -60,9 +68,19 @@ impl Model {
         Self { port, shared }
     }
 
-    /// Returns the address for a provider's `base_url`.
+    /// Returns the port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the address for a provider's `base_url`, whichever format it speaks.
     pub(crate) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// Returns how many connections were made since the last call.
+    pub(crate) fn take_connections(&self) -> usize {
+        self.shared.connections.swap(0, Ordering::AcqRel)
     }
 
     /// Returns the time spent on answers since the last call.
@@ -95,7 +113,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::with_capacity(64 * 1024, stream);
-    while let Some(body) = read_body(&mut reader)? {
+    while let Some((format, body)) = read_request(&mut reader)? {
         let since = Instant::now();
         let wish = newest(&body);
         if wish.starts_with(HANG.as_bytes()) {
@@ -105,10 +123,21 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             pause(SLOW_PAUSE);
         }
         let rounds_left = wish.starts_with(ROUNDS.as_bytes()) && results(wish) < N_ROUNDS;
-        let answer = if rounds_left {
-            call(results(wish))
+        let long = if wish.starts_with(LONG.as_bytes()) {
+            Some(stream::long(format))
+        } else if wish.starts_with(BIG.as_bytes()) {
+            Some(stream::big(format))
         } else {
-            text()
+            None
+        };
+        if let Some(answer) = long {
+            writer.write_all(answer.as_bytes())?;
+            continue;
+        }
+        let answer = match format {
+            Format::Chat if rounds_left => call(results(wish)),
+            Format::Chat => text(),
+            Format::Messages => stream::short(format).to_owned(),
         };
         *shared.last_body.lock().unwrap() = body;
         // Before the last byte: the reader may ask as soon as it has that.
@@ -125,8 +154,9 @@ pub(crate) fn pause(time: Duration) {
     let _ = wait.recv_timeout(time);
 }
 
-fn read_body(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
+fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(Format, Vec<u8>)>> {
     let mut length = 0;
+    let mut format = Format::Chat;
     let mut line = String::new();
     loop {
         line.clear();
@@ -134,6 +164,9 @@ fn read_body(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8
             return Ok(None);
         }
         let lower = line.to_ascii_lowercase();
+        if lower.starts_with("post /v1/messages ") {
+            format = Format::Messages;
+        }
         if let Some(value) = lower.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
         }
@@ -143,7 +176,7 @@ fn read_body(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(body))
+    Ok(Some((format, body)))
 }
 
 /// Returns the body from the last `bench:` on.

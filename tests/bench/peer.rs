@@ -25,11 +25,17 @@ pub(crate) struct Home {
 impl Home {
     /// Makes a home whose agent asks this model.
     pub(crate) fn new(model: &Model, max_concurrent_turns: usize) -> Self {
+        let provider = json!({"type": "openai", "base_url": model.base_url(), "api_key": "bench"});
+        Self::with_provider(&provider, max_concurrent_turns)
+    }
+
+    /// Makes a home whose agent asks this provider.
+    pub(crate) fn with_provider(provider: &Value, max_concurrent_turns: usize) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let workspace = folder.path().join("workspace");
         fs::create_dir(&workspace).unwrap();
         let config = json!({
-            "providers": {"bench": {"type": "openai", "base_url": model.base_url(), "api_key": "bench"}},
+            "providers": {"bench": provider},
             "models": {"bench": {"model_id": "bench", "max_tokens": 1024}},
             "agents": {"default": {"provider": "bench", "model": "bench"}},
             "gateway": {"max_concurrent_turns": max_concurrent_turns},

@@ -6,11 +6,14 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::Setup;
 use crate::model::{HANG, Model, PLAIN, ROUNDS, SLOW};
 use crate::peer::{Client, Gateway, Home};
 use crate::process;
 use crate::row::{Row, quantile};
+use crate::tls::{TlsFront, certificate};
 
 /// Turns in one dialog.
 const DIALOG: usize = 50;
@@ -169,23 +172,7 @@ fn at_once(setup: &Setup, dialogs: usize, max_turns: usize) -> (f64, f64) {
 pub(crate) fn stop(setup: &Setup) -> Vec<Row> {
     let model = Model::start();
     let home = Home::new(&model, DEFAULT_TURNS);
-    let gateway = Gateway::start(setup, &home);
-    let mut client = Client::connect(&gateway, "bench");
-    let hangs = model.watch_hangs();
-    let patience = Duration::from_secs(10);
-    let mut waits: Vec<f64> = (0..setup.times(50, 10))
-        .map(|_| {
-            client.say(HANG);
-            hangs.recv_timeout(patience).unwrap();
-            let since = Instant::now();
-            client.say("/stop");
-            let closed = hangs.recv_timeout(patience).unwrap();
-            // The command's reply and the turn's error, in either order.
-            client.next();
-            client.next();
-            ms(closed.duration_since(since))
-        })
-        .collect();
+    let mut waits = stop_waits(setup, &model, &home);
     vec![
         Row::at_most(
             "/stop to socket closed p50",
@@ -200,6 +187,46 @@ pub(crate) fn stop(setup: &Setup) -> Vec<Row> {
             20.0,
         ),
     ]
+}
+
+/// The same over https, with a self-signed certificate.
+pub(crate) fn stop_https(setup: &Setup) -> Vec<Row> {
+    let model = Model::start();
+    let front = TlsFront::start(model.port());
+    let provider = json!({
+        "type": "openai",
+        "base_url": format!("{}/v1", front.origin()),
+        "api_key": "bench",
+        "ca_file": certificate(),
+    });
+    let home = Home::with_provider(&provider, DEFAULT_TURNS);
+    let mut waits = stop_waits(setup, &model, &home);
+    vec![Row::at_most(
+        "/stop to https socket closed p50",
+        quantile(&mut waits, 0.5),
+        "ms",
+        20.0,
+    )]
+}
+
+fn stop_waits(setup: &Setup, model: &Model, home: &Home) -> Vec<f64> {
+    let gateway = Gateway::start(setup, home);
+    let mut client = Client::connect(&gateway, "bench");
+    let hangs = model.watch_hangs();
+    let patience = Duration::from_secs(10);
+    (0..setup.times(50, 10))
+        .map(|_| {
+            client.say(HANG);
+            hangs.recv_timeout(patience).unwrap();
+            let since = Instant::now();
+            client.say("/stop");
+            let closed = hangs.recv_timeout(patience).unwrap();
+            // The command's reply and the turn's error, in either order.
+            client.next();
+            client.next();
+            ms(closed.duration_since(since))
+        })
+        .collect()
 }
 
 /// How much larger the gateway is after many turns.

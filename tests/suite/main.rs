@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod compression;
 mod contract;
 mod crash;
 mod dialogs;
@@ -13,6 +14,7 @@ mod durability;
 mod feishu;
 mod images;
 mod limits;
+mod matrix;
 mod messages;
 mod sandbox;
 mod schemas;

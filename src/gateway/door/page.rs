@@ -37,6 +37,17 @@ impl Answer {
         }
     }
 
+    /// JSON that was made elsewhere.
+    pub(super) fn json(status: u16, json: &str) -> Self {
+        Self {
+            status,
+            content_type: JSON,
+            headers: Vec::new(),
+            body: json.to_owned(),
+            head_only: false,
+        }
+    }
+
     /// The health page; 503 while the database does not work.
     pub(super) fn health(health: &Health) -> Self {
         let storage_broken = health.degraded_since(Part::Storage).is_some();

@@ -8,6 +8,7 @@ use super::super::room::Room;
 use super::super::{Reply, Request};
 use super::assemble::{Segment, Stop};
 use super::blocks::{self, Block, Built, Kind};
+use super::request::Replay;
 use crate::chat::{Message, Native, Part, Role, StopReason, Usage};
 
 /// How often a paused answer is continued; each time the service had a whole turn of its own.
@@ -21,11 +22,18 @@ const THINKING_REFUSED: &[&[&str]] = &[
     &["redacted_thinking"],
 ];
 
+/// The same: a block that the service itself has sent is refused, which only services do that copy the format.
+const BLOCK_REFUSED: &[&[&str]] = &[
+    &["does not match any of the expected tags"],
+    &["unknown variant", "content"],
+    &["unsupported content", "type"],
+];
+
 /// What the next request of a call must take into account.
 #[derive(Default)]
 pub(crate) struct Call {
-    /// Thinking was refused and is left out of the history.
-    pub(super) without_thinking: bool,
+    /// How the history is told; less of it goes back as it came after it was refused.
+    pub(super) replay: Replay,
     /// How many tokens fit behind this prompt.
     pub(super) room: Room,
     /// What a paused service sent so far; it goes back as the last message.
@@ -42,9 +50,14 @@ impl Call {
             return false;
         }
         let says_all = |parts: &&[&str]| parts.iter().all(|part| fault.says(part));
-        if !self.without_thinking && THINKING_REFUSED.iter().any(says_all) {
-            self.without_thinking = true;
-            return true;
+        for (table, less) in [
+            (THINKING_REFUSED, Replay::WithoutThinking),
+            (BLOCK_REFUSED, Replay::FromParts),
+        ] {
+            if self.replay < less && table.iter().any(says_all) {
+                self.replay = less;
+                return true;
+            }
         }
         self.room.learn(fault, asked)
     }
@@ -166,7 +179,7 @@ mod tests {
         for message in rows {
             let mut call = Call::default();
             assert!(call.learn(&fault(message), 8_192), "{message}");
-            assert!(call.without_thinking);
+            assert_eq!(call.replay, Replay::WithoutThinking);
             assert!(!call.learn(&fault(message), 8_192), "{message}");
         }
         let mut call = Call::default();

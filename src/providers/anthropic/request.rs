@@ -28,6 +28,18 @@ use crate::chat::{Image, Message, Part, Role, ToolCall, ToolResult};
 /// An answer that every model may make.
 const SAFE_TOKENS: u32 = 4096;
 
+/// How much of what the service sent goes back as it came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(super) enum Replay {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Everything but thinking.
+    WithoutThinking,
+    /// Nothing: messages are made from their parts.
+    FromParts,
+}
+
 /// What a request is made of.
 pub(super) struct Ask<'a> {
     pub(super) request: &'a Request<'a>,
@@ -35,8 +47,7 @@ pub(super) struct Ask<'a> {
     /// The configured name of the service.
     pub(super) provider: &'a str,
     pub(super) stream: bool,
-    /// Leaves thinking out of the history.
-    pub(super) without_thinking: bool,
+    pub(super) replay: Replay,
     /// How many tokens fit behind the prompt, if the service said so.
     pub(super) room: Room,
     /// The blocks of a paused answer; they become the last message.
@@ -258,7 +269,7 @@ impl<'a> Ask<'a> {
         }
         let paused = self.paused.iter().filter_map(|json| raw(json));
         let paused: Vec<Block<'a>> = paused
-            .filter(|block| !self.without_thinking || !is_thinking(block))
+            .filter(|block| self.replay == Replay::Whole || !is_thinking(block))
             .map(Block::Raw)
             .collect();
         if !paused.is_empty() {
@@ -294,7 +305,7 @@ impl<'a> Ask<'a> {
     fn native(&self, message: &'a Message) -> Option<Vec<Block<'a>>> {
         let model = &self.request.model.model_id;
         let native = message.native.as_ref()?;
-        if !native_fits(native, self.provider, model) {
+        if self.replay == Replay::FromParts || !native_fits(native, self.provider, model) {
             return None;
         }
         let NativeData { content } = serde_json::from_str(&native.data).ok()?;
@@ -308,7 +319,7 @@ impl<'a> Ask<'a> {
         }
         let kept = content
             .into_iter()
-            .filter(|block| !self.without_thinking || !is_thinking(block));
+            .filter(|block| self.replay == Replay::Whole || !is_thinking(block));
         Some(kept.map(Block::Raw).collect())
     }
 }

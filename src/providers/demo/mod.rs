@@ -5,8 +5,10 @@
 //! what it reports comes from the tools. `docs/demo.md` lists every phrase.
 
 mod arithmetic;
+mod finding;
 mod phrase;
 mod plays;
+mod summary;
 mod tasks;
 mod words;
 
@@ -24,6 +26,9 @@ use words::Language;
 const PLAYED_ATTEMPTS: u32 = 3;
 /// When a played 429 wants to be asked again.
 const PLAYED_RETRY_AFTER: Duration = Duration::from_secs(20);
+
+/// With these words the agent's wish for a summary begins.
+const SUMMARISER: &str = "You compress conversations.";
 
 /// The built-in provider that needs no network and no key.
 #[derive(Clone, Debug)]
@@ -79,6 +84,9 @@ enum Act {
 
 fn decide(request: &Request<'_>) -> Act {
     let turn = TurnSoFar::of(request.messages);
+    if request.system.starts_with(SUMMARISER) {
+        return Act::Say(summary::summary(&turn.text));
+    }
     let language = Language::of(&turn.text);
     if let Some(play) = plays::parse(&turn.text) {
         return play_act(play, language, &turn, request);
@@ -250,10 +258,15 @@ fn asks_for_first_words(text: &str) -> bool {
 }
 
 fn first_words(messages: &[Message]) -> String {
-    messages
-        .iter()
-        .find(|message| message.role == Role::User)
-        .map(Message::visible_text)
+    let first = messages.iter().find(|message| message.role == Role::User);
+    let context = first.into_iter().flat_map(|first| &first.parts);
+    let mut blocks = context.filter_map(|part| match part {
+        Part::Context(text) => Some(text.as_str()),
+        _ => None,
+    });
+    blocks
+        .find_map(summary::first_request)
+        .or_else(|| first.map(Message::visible_text))
         .unwrap_or_default()
 }
 

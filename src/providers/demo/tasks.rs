@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::arithmetic;
+use super::finding;
 use super::phrase::{Phrase, shape_of};
 
 /// Most calls in one message and most rounds in one turn.
@@ -36,6 +37,19 @@ pub(super) enum Task {
     },
     /// `bash` with this command.
     Run(String),
+    /// `content_search`.
+    Search {
+        /// The words.
+        pattern: String,
+        /// A name pattern or a folder.
+        place: Option<String>,
+    },
+    /// `file_search` with this pattern.
+    Find(String),
+    /// `web_fetch` of this address.
+    Fetch(String),
+    /// `http_request` of this address.
+    Request(String),
 }
 
 impl Task {
@@ -47,6 +61,10 @@ impl Task {
             Self::Write { .. } => "file_write",
             Self::Edit { .. } => "file_edit",
             Self::Run(_) => "bash",
+            Self::Search { .. } => "content_search",
+            Self::Find(_) => "file_search",
+            Self::Fetch(_) => "web_fetch",
+            Self::Request(_) => "http_request",
         }
     }
 
@@ -60,6 +78,13 @@ impl Task {
                 json!({ "path": path, "edits": [{ "old": old, "new": new }] })
             }
             Self::Run(command) => json!({ "command": command }),
+            Self::Search { pattern, place } => match place {
+                None => json!({ "pattern": pattern }),
+                Some(glob) if glob.contains('*') => json!({ "pattern": pattern, "glob": glob }),
+                Some(path) => json!({ "pattern": pattern, "path": path }),
+            },
+            Self::Find(pattern) => json!({ "pattern": pattern }),
+            Self::Fetch(url) | Self::Request(url) => json!({ "url": url }),
         }
         .to_string()
     }
@@ -140,6 +165,7 @@ fn another_file(phrase: Phrase<'_>, previous: &Task) -> Option<Task> {
 fn single(phrase: Phrase<'_>) -> Option<Task> {
     let phrase = tidy(phrase);
     run(phrase)
+        .or_else(|| finding::task(phrase))
         .or_else(|| edit(phrase))
         .or_else(|| write(phrase))
         .or_else(|| read(phrase))

@@ -374,3 +374,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn summaries_and_what_was_said_before_them() {
+    let model = ModelSpec {
+        model_id: "demo".to_owned(),
+        temperature: None,
+        max_tokens: None,
+        images: false,
+    };
+    let wish = "Summarise.\n\n<conversation>\nPerson: 你好\nCall bash: {}\nResult: x\nPerson: 再见\n</conversation>";
+    let messages = [Message::text(Role::User, wish)];
+    let request = Request {
+        model: &model,
+        system: "You compress conversations. You get …",
+        tools: &[],
+        messages: &messages,
+    };
+    let reply = Demo::new("demo")
+        .stream(&request, &mut |_| {}, &CancelToken::new())
+        .unwrap();
+    assert_eq!(
+        reply.message.visible_text(),
+        "到目前为止用户说了 2 句话，调用了 1 次工具。其中说过：\n- 你好\n- 再见\n\n(演示模式)"
+    );
+    let mut first = Message::text(Role::User, "what did I say first?");
+    let block = "<summary>\nprose\n\nFirst request: plant a tree\n</summary>";
+    first.parts.insert(0, Part::Context(block.to_owned()));
+    let said = ask(&[first], &ALL).message.visible_text();
+    assert!(said.contains("was: plant a tree"), "{said}");
+}

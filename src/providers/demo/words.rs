@@ -191,6 +191,18 @@ fn one_outcome(language: Language, task: &Task, result: &ToolResult) -> String {
         (Task::Run(command), Language::Chinese) => {
             format!("`{command}` 的输出：\n\n{}", fenced(&content))
         }
+        (Task::Search { pattern: what, .. } | Task::Find(what), Language::English) => {
+            format!("Looking for `{what}` gave:\n\n{}", fenced(&content))
+        }
+        (Task::Search { pattern: what, .. } | Task::Find(what), Language::Chinese) => {
+            format!("查找 `{what}` 的结果：\n\n{}", fenced(&content))
+        }
+        (Task::Fetch(url) | Task::Request(url), Language::English) => {
+            format!("{url} gave:\n\n{}", fenced(&content))
+        }
+        (Task::Fetch(url) | Task::Request(url), Language::Chinese) => {
+            format!("{url} 的内容：\n\n{}", fenced(&content))
+        }
         (Task::Write { path, .. } | Task::Edit { path, .. }, Language::English) => {
             format!("Done with `{path}`: {content}")
         }

@@ -5,7 +5,7 @@ use crate::bus::Caller;
 use crate::session::actor::Actor;
 use crate::session::times::when;
 use crate::session::wording::{count, short_number};
-use crate::storage::{DialogRow, DialogUsage, StorageError};
+use crate::storage::{Context, DialogRow, DialogUsage, StorageError};
 
 pub(super) struct Info;
 
@@ -42,9 +42,16 @@ impl SlashCommand for Info {
             format!("Id: {}", dialog.session),
             format!("Model: {}", model(&usage, actor)),
         ];
-        lines.extend(
-            context(&usage, dialog, agent.token_limit).map(|text| format!("Context: {text}")),
-        );
+        let sent = apply.tx.context(dialog.key)?;
+        let n_summarised = apply.tx.n_summarised(dialog.key, &sent)?;
+        let filled = context(&sent, dialog, agent.context.tokens);
+        lines.extend(filled.map(|text| format!("Context: {text}")));
+        if n_summarised > 0 {
+            lines.push(format!(
+                "Compressed: {} into a summary",
+                count(n_summarised, "stored message")
+            ));
+        }
         lines.push(format!(
             "Messages: {}, since {}",
             dialog.n_messages,
@@ -78,13 +85,12 @@ fn model(usage: &DialogUsage, actor: &Actor) -> String {
     }
 }
 
-/// Tells how much of the context the dialog fills, by the counts of the last model call.
-fn context(usage: &DialogUsage, dialog: &DialogRow, limit: u32) -> Option<String> {
+/// Tells how much of the context the dialog fills, by the counts of the last model call since it was compressed.
+fn context(sent: &Context, dialog: &DialogRow, limit: u32) -> Option<String> {
     if dialog.n_messages == 0 {
         return Some("empty".to_owned());
     }
-    let last = usage.last.as_ref()?;
-    let used = last.input? + last.output.unwrap_or(0);
+    let used = sent.tokens?;
     let limit = u64::from(limit.max(1));
     Some(format!(
         "{} % ({} of {} tokens)",

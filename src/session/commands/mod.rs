@@ -5,6 +5,7 @@
 
 mod archive;
 mod clear;
+mod compact;
 mod delete;
 mod dump;
 mod help;
@@ -61,12 +62,13 @@ trait SlashCommand: Sync {
 }
 
 /// All commands, in the order people see them.
-const COMMANDS: [&dyn SlashCommand; 14] = [
+const COMMANDS: [&dyn SlashCommand; 15] = [
     &new::New,
     &sessions::Sessions,
     &switch::Switch,
     &rename::Rename,
     &clear::Clear,
+    &compact::Compact,
     &archive::Archive,
     &delete::Delete,
     &dump::Dump,

@@ -13,7 +13,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::binary::binary_kind;
-use super::seen::{Knowledge, SeenFiles, hash};
+use super::encoding::{Found as Encoding, detect, detect_utf16};
+use super::seen::{ContentHash, Knowledge, SeenFiles, hash};
 use super::words::file_error;
 use super::workspace::{FileError, Target};
 use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
@@ -94,10 +95,9 @@ impl TypedTool for FileEdit {
         let failed = |error: FileError| file_error(&path, &error);
         let target = ctx.workspace.target(&path).map_err(failed)?;
         let name = target.name();
-        let before = self.load(&target, &path, ctx)?;
-        let knowledge = self
-            .seen
-            .knowledge(ctx.session, &name, hash(before.as_bytes()));
+        let loaded = load(&target, &path, ctx)?;
+        let before = loaded.text;
+        let knowledge = self.seen.knowledge(ctx.session, &name, loaded.hash);
         if knowledge == Knowledge::Outdated {
             return Err(failed(FileError::Changed));
         }
@@ -124,17 +124,21 @@ impl TypedTool for FileEdit {
                 "{name}: nothing would change; old and new are the same text"
             )));
         }
-        if after.len() as u64 > MAX_EDIT_BYTES {
-            let size = after.len() as u64;
+        let Some(content) = loaded.encoding.encode(&after) else {
+            return Err(ToolError::failed(format!(
+                "{name} is in {}, which lacks a character of the new text; use other characters, or write the whole file anew as UTF-8 with file_write",
+                loaded.encoding.name()
+            )));
+        };
+        if content.len() as u64 > MAX_EDIT_BYTES {
+            let size = content.len() as u64;
             return Err(failed(FileError::TooBig {
                 size,
                 limit: MAX_EDIT_BYTES,
             }));
         }
-        ctx.workspace
-            .replace(&target, after.as_bytes())
-            .map_err(failed)?;
-        self.seen.note(ctx.session, &name, hash(after.as_bytes()));
+        ctx.workspace.replace(&target, &content).map_err(failed)?;
+        self.seen.note(ctx.session, &name, hash(&content));
         let mut out = format!("Edited {name}\n");
         for note in notes {
             out.push_str(&note);
@@ -145,33 +149,63 @@ impl TypedTool for FileEdit {
     }
 }
 
-impl FileEdit {
-    fn load(&self, target: &Target, path: &str, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {
-        let Some(file) = target.existing() else {
-            // Reports the names that are near, which only a search knows.
-            return match ctx.workspace.find(path) {
-                Err(FileError::Missing(near)) => Err(ToolError::failed(format!(
-                    "{} does not exist; make it with file_write. {near}",
-                    target.name()
-                ))),
-                _ => Err(file_error(path, &FileError::Changed)),
-            };
+/// A text file as it is.
+struct Loaded {
+    /// With a UTF-8 byte order mark, without that of UTF-16.
+    text: String,
+    encoding: Encoding,
+    hash: ContentHash,
+}
+
+fn load(target: &Target, path: &str, ctx: &ToolCtx<'_>) -> Result<Loaded, ToolError> {
+    let name = target.name();
+    let Some(file) = target.existing() else {
+        // Reports the names that are near, which only a search knows.
+        return match ctx.workspace.find(path) {
+            Err(FileError::Missing(near)) => Err(ToolError::failed(format!(
+                "{name} does not exist; make it with file_write. {near}"
+            ))),
+            _ => Err(file_error(path, &FileError::Changed)),
         };
-        let content = file
-            .read_all(MAX_EDIT_BYTES)
-            .map_err(|error| file_error(path, &error))?;
-        if let Some(kind) = binary_kind(&content[..content.len().min(64 * 1024)]) {
-            return Err(ToolError::failed(format!(
-                "{} is not text: {kind}; file_edit changes text only",
-                target.name()
-            )));
+    };
+    let content = file
+        .read_all(MAX_EDIT_BYTES)
+        .map_err(|error| file_error(path, &error))?;
+    let hash = hash(&content);
+    let utf16 = detect_utf16(&content);
+    if utf16.is_none()
+        && let Some(kind) = binary_kind(&content[..content.len().min(64 * 1024)])
+    {
+        return Err(ToolError::failed(format!(
+            "{name} is not text: {kind}; file_edit changes text only"
+        )));
+    }
+    let content = match String::from_utf8(content) {
+        Ok(text) if utf16.is_none() => {
+            let encoding = Encoding::UTF_8;
+            return Ok(Loaded {
+                text,
+                encoding,
+                hash,
+            });
         }
-        String::from_utf8(content).map_err(|_| {
-            ToolError::failed(format!(
-                "{} is not UTF-8, and editing would damage it; convert it first with bash (iconv)",
-                target.name()
-            ))
-        })
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let found = utf16.or_else(|| detect(&content));
+    let decoded = found.map(|encoding| (encoding, encoding.decode(&content)));
+    match decoded {
+        // What is written back must be what was there, but for the edit.
+        Some((encoding, (text, false))) if encoding.encode(&text).as_ref() == Some(&content) => {
+            Ok(Loaded {
+                text: text.into_owned(),
+                encoding,
+                hash,
+            })
+        }
+        _ => Err(ToolError::failed(format!(
+            "{name} is in no encoding that can be told for sure, and editing would damage it; convert it to UTF-8 first with bash (iconv)"
+        ))),
     }
 }
 

@@ -14,7 +14,7 @@ use super::{FileError, Workspace};
 const NAMES: [&str; 3] = ["picobot.lock", ".env", "gateway.token"];
 
 /// Files of the workspace's own folder whose other names are off limits too.
-const OWN_FILES: [&str; 6] = [
+pub(super) const OWN_FILES: [&str; 6] = [
     "picobot.db",
     "picobot.db-wal",
     "picobot.db-shm",
@@ -66,7 +66,7 @@ impl Workspace {
 }
 
 /// Judges by name alone.
-fn off_limits(real: &Path) -> bool {
+pub(super) fn off_limits(real: &Path) -> bool {
     let names: Vec<String> = real.iter().map(folded).collect();
     let Some(base) = names.last() else {
         return false;

@@ -10,6 +10,7 @@ mod limits;
 mod list;
 mod resolve;
 mod results;
+mod walk;
 mod write;
 
 use std::fs::File;
@@ -24,6 +25,7 @@ pub use error::FileError;
 pub use list::{Folder, FolderEntry};
 pub use results::ResultLimits;
 pub(in crate::tools) use results::{RESULTS, ResultFile};
+pub(in crate::tools) use walk::{OffLimits, walk_file};
 pub use write::Target;
 
 /// Opening a FIFO must not wait for its other end; everything else ignores the flag.

@@ -28,7 +28,7 @@ pub(super) fn kernel_resolves(root: &OwnedFd) -> bool {
     .is_ok()
 }
 
-fn open_beneath(
+pub(super) fn open_beneath(
     root: &OwnedFd,
     path: &Path,
     flags: OFlags,

@@ -128,6 +128,8 @@ const CRATES: [(&str, &[&str]); 13] = [
         ],
     ),
     ("ratatui", &["client"]),
+    ("crossterm", &["client"]),
+    ("pulldown_cmark", &["client"]),
     ("tokio", &["bridge", "mcp", "tools/browser"]),
     ("rmcp", &["bridge", "mcp", "tools/browser"]),
     ("fantoccini", &["bridge", "mcp", "tools/browser"]),

@@ -5,6 +5,8 @@ mod basics;
 mod cards;
 mod media;
 mod service;
+mod soak;
+mod webhook;
 
 use serde_json::{Value, json};
 

@@ -19,7 +19,8 @@ use super::http::{self, Request};
 use super::messages;
 use super::script::{self, Answer, Completion, Content, Envelope};
 
-const STACK: usize = 256 * 1024;
+// Reading deep JSON is recursive.
+const STACK: usize = 2 * 1024 * 1024;
 
 /// A request for a completion, as it came.
 #[derive(Clone, Debug)]
@@ -282,7 +283,7 @@ fn give(
     }
     let completion = match &answer.content {
         Content::Raw(bytes) => {
-            writer.write_all(bytes)?;
+            write_to_the_end(answer, bytes, writer)?;
             return Ok(false);
         }
         Content::Error {
@@ -299,11 +300,31 @@ fn give(
         }
         Content::Completion(completion) => completion,
     };
+    if let Some(reshape) = &answer.reshape {
+        let body = if received.body["stream"] == true {
+            events(completion, received).concat()
+        } else {
+            whole(completion, received).to_string()
+        };
+        write_to_the_end(answer, &reshape(&body), writer)?;
+        return Ok(false);
+    }
     if received.body["stream"] != true {
         write_http(writer, 200, &[], &whole(completion, received).to_string())?;
         return Ok(true);
     }
     stream_events(&events(completion, received), answer, writer, stop)
+}
+
+/// Writes bytes as they are, and what has no end behind them.
+fn write_to_the_end(answer: &Answer, bytes: &[u8], writer: &mut TcpStream) -> io::Result<()> {
+    writer.write_all(bytes)?;
+    match &answer.endless {
+        Some(more) => loop {
+            writer.write_all(more)?;
+        },
+        None => Ok(()),
+    }
 }
 
 /// Returns a completion in one piece.

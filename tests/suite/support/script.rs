@@ -2,6 +2,7 @@
 //!
 //! Pure data and JSON shapes; `model.rs` writes them to a socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +16,12 @@ pub(crate) struct Answer {
     pub(super) pause: Option<Duration>,
     pub(super) gate: Option<(usize, Gate)>,
     pub(super) cut: Option<usize>,
+    pub(super) reshape: Option<Arc<Reshape>>,
+    pub(super) endless: Option<Vec<u8>>,
 }
+
+/// Makes a whole HTTP response out of the body that would have been sent.
+pub(super) type Reshape = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
 /// What an answer holds.
 #[derive(Clone)]
@@ -80,6 +86,8 @@ impl Answer {
             pause: None,
             gate: None,
             cut: None,
+            reshape: None,
+            endless: None,
         }
     }
 
@@ -164,6 +172,21 @@ impl Answer {
     /// Stops at a gate after so many pieces of the stream; the first piece carries only the role.
     pub(crate) fn held_after(mut self, pieces: usize, gate: &Gate) -> Self {
         self.gate = Some((pieces, gate.clone()));
+        self
+    }
+
+    /// Sends what this makes of the body instead, head included, and closes.
+    pub(crate) fn reshaped(
+        mut self,
+        make: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        self.reshape = Some(Arc::new(make));
+        self
+    }
+
+    /// Sends the same bytes behind a raw or reshaped answer until the other side hangs up.
+    pub(crate) fn endless(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.endless = Some(bytes.into());
         self
     }
 

@@ -33,7 +33,7 @@ fn ask<'a>(request: &'a Request<'a>, quirks: &'a Quirks) -> Ask<'a> {
         quirks,
         provider: NAME,
         stream: true,
-        without_thinking: false,
+        replay: Replay::Whole,
         room: Room::default(),
         paused: &[],
     }
@@ -50,15 +50,10 @@ fn body(request: &Request<'_>) -> Value {
 
 /// The messages of a request, without cache marks.
 fn lines(messages: &[Message], tools: &[ToolSpec]) -> Value {
-    lines_as(messages, tools, "m-2", false)
+    lines_as(messages, tools, "m-2", Replay::Whole)
 }
 
-fn lines_as(
-    messages: &[Message],
-    tools: &[ToolSpec],
-    model_id: &str,
-    without_thinking: bool,
-) -> Value {
+fn lines_as(messages: &[Message], tools: &[ToolSpec], model_id: &str, replay: Replay) -> Value {
     let request = Request {
         model: &model(model_id),
         system: "",
@@ -70,7 +65,7 @@ fn lines_as(
         ..Quirks::default()
     };
     let ask = Ask {
-        without_thinking,
+        replay,
         ..ask(&request, &quirks)
     };
     let body: Value = serde_json::from_slice(&encode(&ask)).unwrap();
@@ -423,7 +418,7 @@ fn foreign_or_unfitting_blocks_are_made_from_the_parts() {
     ]);
     let check = |message: Message, model_id: &str| {
         let messages = [user("hi"), message, result("a", "1", false)];
-        lines_as(&messages, &[tool("f")], model_id, false)[1]["content"].clone()
+        lines_as(&messages, &[tool("f")], model_id, Replay::Whole)[1]["content"].clone()
     };
     assert_eq!(check(thoughtful(), "other-2"), built);
     let calling = || assistant("See:", &[("a", "f", r#"{"x": 1.0}"#)]);
@@ -455,7 +450,7 @@ fn foreign_or_unfitting_blocks_are_made_from_the_parts() {
 #[test]
 fn thinking_can_be_left_out() {
     let messages = [user("hi"), thoughtful(), result("a", "1", false)];
-    let sent = lines_as(&messages, &[tool("f")], "m-2", true);
+    let sent = lines_as(&messages, &[tool("f")], "m-2", Replay::WithoutThinking);
     let kinds: Vec<&str> = sent[1]["content"]
         .as_array()
         .unwrap()
@@ -469,7 +464,7 @@ fn thinking_can_be_left_out() {
         &[user("hi"), only_thinking, user("go on")],
         &[],
         "m-2",
-        true,
+        Replay::WithoutThinking,
     );
     assert_eq!(
         sent[1]["content"],

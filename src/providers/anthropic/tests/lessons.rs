@@ -101,6 +101,25 @@ fn thoughtful() -> [Message; 3] {
 }
 
 #[test]
+fn a_refused_block_of_its_own_does_not_end_the_dialog() {
+    let message = "messages.1.content.0: Input tag 'dance' found using 'type' does not match any of the expected tags: 'text', 'tool_use'";
+    let server = Server::start(vec![refusal(message), KIT.fine(true)]);
+    let provider = adapter(KIT.settings(&server));
+    let mut history = thoughtful();
+    history[1].native.as_mut().unwrap().data = r#"{"content":[{"type":"dance","steps":3},{"type":"tool_use","id":"a","name":"calculator","input":{}}]}"#.to_owned();
+    let outcome = ask_with(&provider, &model(), &history, &CancelToken::new());
+    assert_eq!(outcome.line(), "complete \"fine\" [] x2");
+    let kinds = |n: usize| {
+        let body = server.received()[n].json();
+        let blocks = body["messages"][1]["content"].as_array().unwrap().clone();
+        let kind = |block: Value| block["type"].as_str().unwrap().to_owned();
+        blocks.into_iter().map(kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(0), ["dance", "tool_use"]);
+    assert_eq!(kinds(1), ["text", "tool_use"]);
+}
+
+#[test]
 fn refused_thinking_is_left_out_for_the_call() {
     for message in [
         "messages.1.content.0: Invalid `signature` in `thinking` block",

@@ -1,0 +1,75 @@
+//! Counts the allocations of reading an answer, in this process: the adapters of the library against the scripted model.
+//!
+//! Only this thread's are counted, on which the adapter runs. The count does not depend on how the code is optimised.
+
+use picobot::chat::{Message, Role};
+use picobot::config::Secret;
+use picobot::providers::{
+    Anthropic, Delta, Http, LearnedQuirks, ModelSpec, OpenAi, Provider, Request, ServiceSettings,
+};
+use picobot::threads::CancelToken;
+
+use crate::Setup;
+use crate::model::{LONG, Model, PLAIN};
+use crate::row::Row;
+use crate::stream::LONG_PIECES;
+
+/// Allocations for each piece of a long answer, beyond those of a short one.
+pub(crate) fn per_piece(_setup: &Setup) -> Vec<Row> {
+    let model = Model::start();
+    let settings = || ServiceSettings::new("bench", model.base_url(), Secret::new("bench"));
+    let adapters: [(&str, Box<dyn Provider>); 2] = [
+        (
+            "openai",
+            Box::new(OpenAi::new(settings(), Http::new(), LearnedQuirks::new())),
+        ),
+        (
+            "anthropic",
+            Box::new(Anthropic::new(
+                settings(),
+                Http::new(),
+                LearnedQuirks::new(),
+            )),
+        ),
+    ];
+    adapters
+        .iter()
+        .map(|(kind, adapter)| {
+            // What the first call sets up belongs to no answer.
+            ask(&**adapter, PLAIN);
+            let (short, _) = ask(&**adapter, PLAIN);
+            let (long, pieces) = ask(&**adapter, LONG);
+            assert_eq!(pieces, LONG_PIECES);
+            let each = (long - short) as f64 / LONG_PIECES as f64;
+            Row::at_most(
+                &format!("allocations for each piece of an answer, {kind}"),
+                each,
+                "",
+                1.0,
+            )
+        })
+        .collect()
+}
+
+/// Asks and returns the allocations and the pieces of text.
+fn ask(adapter: &dyn Provider, text: &str) -> (u64, usize) {
+    let model = ModelSpec {
+        model_id: "bench".to_owned(),
+        temperature: None,
+        max_tokens: None,
+        images: false,
+    };
+    let request = Request {
+        model: &model,
+        system: "",
+        tools: &[],
+        messages: &[Message::text(Role::User, text)],
+    };
+    let mut pieces = 0;
+    let mut on_delta = |delta: Delta<'_>| pieces += usize::from(matches!(delta, Delta::Text(_)));
+    let cancel = CancelToken::new();
+    let counted = allocation_counter::measure(|| {
+        adapter.stream(&request, &mut on_delta, &cancel).unwrap();
+    });
+    (counted.count_total, pieces)
+}

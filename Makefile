@@ -42,7 +42,7 @@ faults:
 
 # Thousands of Feishu events with repeats, drops, silent connections and kills; prints what it measured.
 feishu-soak:
-	python="$$(tests/suite/python/setup $(VENV))" \
+	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" PICOBOT_FEISHU_SOAK=full \
 	$(CARGO) test --locked --test suite feishu::soak -- --test-threads 1 --nocapture
 

@@ -115,7 +115,7 @@ const LOWEST: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that only some places may name.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("image", &["media"]),
     ("rusqlite", &["storage"]),
     (

@@ -91,6 +91,7 @@ fn nothing_is_lost_and_nothing_answered_twice() {
         events.extend(again.collect::<Vec<_>>());
         sent = until;
         office.service.control("events", &json!({"events": events}));
+        office.service.wait(&json!({"links": 1}));
         // In turn, so that each kind meets every phase of the work.
         if step * plan.kills / steps != (step + 1) * plan.kills / steps {
             office = office.crash();

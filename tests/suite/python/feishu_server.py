@@ -150,15 +150,16 @@ def take_frame(link, message):
         return
     answer = json.loads(frame.payload)
     with world.lock:
-        delivery = world.deliveries.get(headers.get("message_id"))
-        if delivery is None:
+        push = world.deliveries.get(headers.get("message_id"))
+        if push is None:
             world.counts["bad_frames"] += 1
             return
+        delivery, sent_headers, sent_at = push
         for key in ("instance_id", "trace_id", "message_id", "sum", "seq", "type", "timestamp"):
-            if headers.get(key) != delivery["headers"].get(key):
+            if headers.get(key) != sent_headers.get(key):
                 world.counts["bad_frames"] += 1
                 print(f"header {key} was not echoed", file=sys.stderr)
-        world.ack_ms.append((time.monotonic() - delivery["at"]) * 1000)
+        world.ack_ms.append((time.monotonic() - sent_at) * 1000)
         delivery["answers"].append(answer)
         world.counts["acks" if answer.get("code") == 200 else "refused_acks"] += 1
         if answer.get("code") == 200:
@@ -189,18 +190,19 @@ def send_delivery(link, delivery):
     payload, pieces = delivery["payload"], delivery["pieces"]
     with world.lock:
         message_id = world.id("push-")
-        world.deliveries[message_id] = delivery
-        delivery["at"] = time.monotonic()
         delivery["tries"] += 1
         base = {"type": "event", "message_id": message_id, "trace_id": world.id("trace-"),
                 "timestamp": str(int(time.time() * 1000)), "instance_id": "instance-7"}
+        # Of a split event the answer carries the headers of the piece that completed it.
+        sent_headers = dict(base, sum=str(pieces))
+        world.deliveries[message_id] = (delivery, sent_headers, time.monotonic())
     size = -(-len(payload) // pieces) if payload else 0
     order = list(range(pieces))
     if pieces > 1:
         random.shuffle(order)
     for seq in order:
         headers = dict(base, sum=str(pieces), seq=str(seq))
-        delivery["headers"] = headers
+        sent_headers["seq"] = str(seq)
         extra = [(key, value) for key, value in headers.items() if key != "type"]
         frame = new_frame("event", 1, payload[seq * size:(seq + 1) * size], extra)
         try:
@@ -506,7 +508,7 @@ ROUTES = [
 
 def add_delivery(event, pieces, raw=None):
     payload = base64.b64decode(raw) if raw else json.dumps(event, ensure_ascii=False).encode()
-    delivery = {"payload": payload, "pieces": pieces, "answers": [], "done": False, "due": 0.0, "at": 0.0, "tries": 0, "headers": {}}
+    delivery = {"payload": payload, "pieces": pieces, "answers": [], "done": False, "due": 0.0, "tries": 0}
     world.waiting.append(delivery)
     message = (event or {}).get("event", {}).get("message", {}) if isinstance(event, dict) else {}
     if isinstance(message, dict) and message.get("message_id"):
@@ -571,6 +573,8 @@ def reached(body):
     if "sent" in body and len(world.sent) < body["sent"]:
         return False
     if "connects" in body and world.counts["connects"] < body["connects"]:
+        return False
+    if "links" in body and len(world.links) < body["links"]:
         return False
     if "pings" in body and world.counts["pings"] < body["pings"]:
         return False

@@ -82,6 +82,11 @@ pub trait Journal {
         Ok(Permit::Refused(NOBODY_TO_ASK.to_owned()))
     }
 
+    /// Returns what the person said since the last round and what is to join this turn, stored as its messages.
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        Ok(Vec::new())
+    }
+
     /// Puts [`Image::refused_note`] in the place of every stored image of the dialog.
     fn refuse_images(&mut self) -> Result<(), JournalError> {
         Ok(())
@@ -289,7 +294,18 @@ impl Loop<'_, '_> {
             history.push(reply.message.clone());
             self.step.messages.push(reply.message);
             self.run_calls(history)?;
+            self.take_joined(history)?;
         }
+    }
+
+    /// Lets what the person said meanwhile join the turn: every call of the round has its result.
+    fn take_joined(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
+        let joined = self
+            .journal
+            .joined()
+            .map_err(|JournalError| TurnEnd::NotStored)?;
+        history.extend(joined);
+        Ok(())
     }
 
     /// Runs the calls of the last stored round that a dead process never began.

@@ -6,6 +6,7 @@
 
 mod active;
 mod actor;
+mod admit;
 mod apply;
 mod approvals;
 mod budget;
@@ -21,6 +22,7 @@ mod query;
 mod recover;
 mod replies;
 mod search;
+mod steer;
 mod stop;
 mod take_back;
 mod times;

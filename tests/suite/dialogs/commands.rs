@@ -224,7 +224,7 @@ fn info_tells_model_context_and_tokens() {
         "Messages: 2, since ",
         " out, in 1 model call",
         "Cost: 1.",
-        "Now: idle",
+        "Now: ",
         "Messages during a turn: queue",
     ] {
         assert!(info.contains(expected), "{expected} is not in:\n{info}");

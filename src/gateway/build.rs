@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use super::private;
+use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannels;
@@ -26,7 +26,9 @@ use crate::providers::{
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
-use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
+use crate::tools::{
+    self, Bash, BashSettings, Processes, ResultLimits, Workspace, WorkspaceOptions,
+};
 
 /// What a process is started with.
 pub struct Launch {
@@ -46,6 +48,8 @@ pub(super) struct Parts {
     pub deps: Deps,
     /// Runs commands.
     pub sandbox: Arc<Sandbox>,
+    /// Those in the background.
+    pub processes: Processes,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -64,7 +68,13 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let sandbox = Arc::new(sandbox(launch));
-    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
+    let redactor = redactor(launch);
+    let processes = Processes::new(sandbox.clone(), redactor.clone());
+    let (registry, specs) = offer(tools::builtin(bash(
+        config,
+        sandbox.clone(),
+        processes.clone(),
+    )));
     let (outbox_wake, woken) = bounded(1);
     Ok(Parts {
         deps: Deps {
@@ -83,12 +93,14 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
-            redactor: launch.redactor.clone(),
+            redactor,
+            processes: Arc::new(processes.clone()),
             facts: Facts {
                 mcp_servers: enabled_mcp_servers(config),
             },
         },
         sandbox,
+        processes,
         outbox_wake: woken,
         pushers,
     })
@@ -123,6 +135,15 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
+/// Masks what the configuration calls secret, and the token.
+fn redactor(launch: &Launch) -> Arc<Redactor> {
+    match door::token::load(&launch.config.state_dir.join("gateway.token")) {
+        Ok(Some(token)) => Arc::new(launch.redactor.with(token.expose())),
+        // There is none, or it is refused where it is used.
+        Ok(None) | Err(_) => launch.redactor.clone(),
+    }
+}
+
 /// How commands are run.
 fn sandbox(launch: &Launch) -> Sandbox {
     let config = &launch.config.sandbox;
@@ -147,11 +168,12 @@ fn sandbox(launch: &Launch) -> Sandbox {
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+fn bash(config: &Config, sandbox: Arc<Sandbox>, processes: Processes) -> Option<Bash> {
     (sandbox.policy().level != Level::Off).then(|| {
         Bash::new(BashSettings {
             sandbox,
             timeout: config.sandbox.timeout,
+            processes,
         })
     })
 }
@@ -344,9 +366,11 @@ mod tests {
     #[test]
     fn our_own_tools_lose_nothing() {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
-        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
+        let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
+        let processes = Processes::new(sandbox.clone(), Arc::default());
+        let bash = bash(&config, sandbox, processes);
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 7);
+        assert_eq!(tools.len(), 8);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

@@ -85,7 +85,7 @@ pub fn run(launch: &Launch) -> Result<()> {
         pushers,
         workspace,
     )?;
-    let sandbox = parts.sandbox.clone();
+    let (sandbox, processes) = (parts.sandbox.clone(), parts.processes.clone());
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
         let rows = OutboxRows::new(db.clone(), config.gateway.outbox_max_age);
         let dispatcher = Dispatcher::new(rows, parts.pushers);
@@ -106,10 +106,11 @@ pub fn run(launch: &Launch) -> Result<()> {
     let upkeep = upkeep.stop();
     bots.stop_intake();
     let mut late = session.stop(GRACE);
+    let background = processes.stop();
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
     late.extend(bots.stop(flushed));
-    let others = hooks.into_iter().chain(check);
+    let others = hooks.into_iter().chain(check).chain(background);
     for thread in [outbound, upkeep, probe].into_iter().chain(others) {
         late.extend(thread.join_within(FLUSH).err());
     }

@@ -337,6 +337,7 @@ impl<'a> Turn<'a> {
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,
+            secrets: &self.deps.redactor,
         };
         let mut journal = StepJournal {
             deps: self.deps,
@@ -362,7 +363,7 @@ impl<'a> Turn<'a> {
                 log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
                 let (code, text) = wording::provider_failure(&error, &provider);
-                Ended::failed(code, text)
+                Ended::failed(code, self.deps.redactor.redact(&text).into_owned())
             }
         };
         self.finish(ended, rest, usage, model);

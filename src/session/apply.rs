@@ -179,9 +179,12 @@ impl Apply<'_, '_> {
                     self.not_found(caller);
                     return Ok(());
                 };
+                // A key that somebody pastes stays out of the database and away from the model.
+                let redactor = self.actor.deps.redactor.clone();
+                let text = redactor.redact_known(text);
                 let said = Said {
                     sender: sender.as_deref(),
-                    text,
+                    text: &text,
                     files,
                 };
                 self.input(caller, &row, &said)

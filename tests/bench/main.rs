@@ -17,6 +17,7 @@ mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod scale;
 mod stream;
 #[path = "../suite/support/tls.rs"]
 #[allow(dead_code)] // The tests use more of it.
@@ -47,7 +48,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 19] = [
+const MEASURES: [(&str, Measure); 21] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -61,9 +62,11 @@ const MEASURES: [(&str, Measure); 19] = [
     ("connections", answers::connections),
     ("allocations", allocations::per_piece),
     ("growth", turns::growth),
+    ("growth5000", turns::long_growth),
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("chat", chat::process),
     ("size", oneshot::sizes),

@@ -8,6 +8,7 @@ mod exit;
 mod gateway;
 mod outbox;
 mod send;
+mod sessions;
 mod setup;
 mod terminal;
 
@@ -58,6 +59,7 @@ enum Command {
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
     Approvals(approvals::ApprovalsArgs),
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Sessions(args) => sessions::run(&cli.global, umask, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
     };
     match result {

@@ -416,7 +416,9 @@ impl Apply<'_, '_> {
         // Whoever speaks does not know the title that is made of it.
         let mut know = vec![caller.client];
         if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
-            self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
+            // Lists show titles everywhere.
+            let title = auto_title(&self.actor.deps.redactor.redact(&shown));
+            self.tx.title_if_unnamed(row.key, &title)?;
             know.clear();
         }
         self.changed(row, know);

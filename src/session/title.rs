@@ -10,7 +10,7 @@ const AUTO_CLUSTERS: usize = 40;
 const AUTO_SLACK: usize = 12;
 
 /// Makes a title one clean line of at most 256 characters; empty if nothing visible is left.
-pub(super) fn clean_title(text: &str) -> String {
+pub fn clean_title(text: &str) -> String {
     let line = one_line(text);
     if line.chars().nth(MAX_CHARS).is_none() {
         return line;

@@ -14,6 +14,9 @@ mod prompt;
 mod tokens;
 mod turn;
 
+#[cfg(test)]
+pub(crate) use images::place;
+
 pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};
 pub use models::{Candidate, Models};

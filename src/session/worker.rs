@@ -175,6 +175,41 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
     }))
 }
 
+/// Returns a stored history, mended first if it is at fault: `rewrite` replaces what is stored from a row on, and reads the
+/// history again.
+pub(super) fn mended(
+    stored: Vec<StoredMessage>,
+    rewrite: impl FnOnce(i64, &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError>,
+) -> Result<Vec<StoredMessage>, StorageError> {
+    let (places, history): (Vec<_>, Vec<_>) = stored
+        .into_iter()
+        .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
+        .unzip();
+    let Some(repair) = legalise(&history).repair else {
+        let put_back = |((id, turn, created_at), message)| StoredMessage {
+            id,
+            turn,
+            message,
+            created_at,
+        };
+        return Ok(places.into_iter().zip(history).map(put_back).collect());
+    };
+    log::warn!("a stored history is mended from message {} on", repair.kept);
+    let rest: Vec<Rewritten> = repair
+        .rest
+        .into_iter()
+        .map(|(from, message)| {
+            let (_, turn, created_at) = places[from];
+            (turn, message, created_at)
+        })
+        .collect();
+    let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    rewrite(from, &rest)
+}
+
+/// A message in its mended form, with its turn and when it was stored.
+pub(super) type Rewritten = (TurnId, Message, SystemTime);
+
 struct Turn<'a> {
     deps: &'a Deps,
     job: &'a TurnJob,
@@ -339,7 +374,11 @@ impl<'a> Turn<'a> {
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
         let stored = std::mem::take(&mut self.loaded.history);
-        let stored = if own { stored } else { self.mended(stored)? };
+        let stored = if own {
+            stored
+        } else {
+            mended(stored, |from, rest| self.rewrite(from, rest))?
+        };
         let rows = compress::rows_of(stored);
         let context = &self.loaded.context;
         let interrupted = if own {
@@ -356,39 +395,11 @@ impl<'a> Turn<'a> {
         Ok(history)
     }
 
-    /// Returns the stored history, mended in the database first if it is at fault.
-    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
-        let (places, history): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
-            .unzip();
-        let Some(repair) = legalise(&history).repair else {
-            let put_back = |((id, turn, created_at), message)| StoredMessage {
-                id,
-                turn,
-                message,
-                created_at,
-            };
-            return Ok(places.into_iter().zip(history).map(put_back).collect());
-        };
-        log::warn!(
-            "dialog {}: the stored history was mended from message {} on",
-            self.job.session,
-            repair.kept
-        );
-        let rest: Vec<_> = repair
-            .rest
-            .into_iter()
-            .map(|(from, message)| {
-                let (_, turn, created_at) = places[from];
-                (turn, message, created_at)
-            })
-            .collect();
-        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    fn rewrite(&self, from: i64, rest: &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError> {
+        let (dialog, context) = (self.job.dialog, &self.loaded.context);
         persist(self.deps, self.job, || {
             self.deps.db.write(|tx| {
-                let (dialog, context) = (self.job.dialog, &self.loaded.context);
-                tx.rewrite_from(dialog, context, from, &rest)?;
+                tx.rewrite_from(dialog, context, from, rest)?;
                 tx.history(dialog, context)
             })
         })
@@ -618,7 +629,7 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(Some(turn), call)?;
+        tx.record_model_call(turn, call)?;
     }
     // Of a call that took several requests the counts may be their sum.
     if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {

@@ -11,6 +11,7 @@ mod crash;
 mod dialogs;
 mod door;
 mod durability;
+mod fallbacks;
 mod images;
 mod limits;
 mod matrix;

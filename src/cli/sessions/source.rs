@@ -23,7 +23,10 @@ pub(super) enum Source<'a> {
     /// Behind a gateway.
     Gateway { url: String, launch: &'a Launch },
     /// In a file that is only read; `None` if there is none yet.
-    File { db: Option<Db>, launch: &'a Launch },
+    File {
+        db: Option<Box<Db>>,
+        launch: &'a Launch,
+    },
 }
 
 impl<'a> Source<'a> {
@@ -48,6 +51,7 @@ impl<'a> Source<'a> {
                 Db::open_read_only(database).map_err(anyhow::Error::from)?
             }
         };
+        let db = db.map(Box::new);
         Ok(Self::File { db, launch })
     }
 

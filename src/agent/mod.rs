@@ -8,6 +8,7 @@ pub mod compress;
 mod guard;
 mod images;
 mod legalise;
+mod masking;
 mod models;
 mod policy;
 mod prompt;

@@ -12,12 +12,13 @@ use super::compress::estimate_messages;
 use super::guard::{Cap, Guard, SoFar, TurnLimits};
 use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
+use super::masking::{MaskedDeltas, mask_message};
 use super::models::Models;
 use super::policy::ApprovalPolicy;
 use crate::chat::{
     CallRecord, Image, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
-use crate::observability::{Event, Observers};
+use crate::observability::{Event, Observers, Redactor};
 use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
 use crate::tools::{Action, Registry, Workspace};
@@ -179,6 +180,8 @@ pub struct Setup<'a> {
     pub watch: &'a dyn Watch,
     /// Agent and tool events.
     pub observers: &'a Observers,
+    /// What must not be shown, stored or sent.
+    pub secrets: &'a Redactor,
 }
 
 /// How a turn ended.
@@ -500,18 +503,24 @@ impl Loop<'_, '_> {
         };
         let at = SystemTime::now();
         let began = Instant::now();
-        let result = candidate.provider.stream(
+        let mut deltas = MaskedDeltas::new(setup.secrets);
+        let mut show = |delta: Delta<'_>| match delta {
+            Delta::Text(text) => {
+                shown.push_str(text);
+                setup.watch.delta(text, false);
+            }
+            Delta::Reasoning(text) => setup.watch.delta(text, true),
+            Delta::Notice(text) => setup.watch.notice(text),
+        };
+        let mut result = candidate.provider.stream(
             &request,
-            &mut |delta| match delta {
-                Delta::Text(text) => {
-                    shown.push_str(text);
-                    setup.watch.delta(text, false);
-                }
-                Delta::Reasoning(text) => setup.watch.delta(text, true),
-                Delta::Notice(text) => setup.watch.notice(text),
-            },
+            &mut |delta| deltas.push(delta, &mut show),
             setup.cancel,
         );
+        deltas.finish(&mut show);
+        if let Ok(reply) = &mut result {
+            mask_message(setup.secrets, &mut reply.message);
+        }
         self.record(index, &result, at, began.elapsed());
         if let Ok(reply) = &result {
             let (usage, attempts) = (reply.usage, reply.attempts);
@@ -647,7 +656,8 @@ impl Loop<'_, '_> {
             (Some(cap), _) => Some(cap.for_person()),
             (None, StopReason::Truncated) => Some(CUT_OFF.to_owned()),
             (None, StopReason::Length) => Some(TOO_LONG.to_owned()),
-            (None, StopReason::Refused) if silent => Some(REFUSED.to_owned()),
+            // A filter may have cut it anywhere.
+            (None, StopReason::Refused) => Some(REFUSED.to_owned()),
             (None, _) if silent => Some(EMPTY.to_owned()),
             (None, _) => None,
         };

@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use super::private;
+use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::PushChannel;
-use crate::chat::{ChannelId, Price};
+use crate::channels::outbound::PushChannels;
+use crate::chat::Price;
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
@@ -26,7 +26,9 @@ use crate::providers::{
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
-use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
+use crate::tools::{
+    self, Bash, BashSettings, Processes, ResultLimits, Workspace, WorkspaceOptions,
+};
 
 /// What a process is started with.
 pub struct Launch {
@@ -46,10 +48,12 @@ pub(super) struct Parts {
     pub deps: Deps,
     /// Runs commands.
     pub sandbox: Arc<Sandbox>,
+    /// Those in the background.
+    pub processes: Processes,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
-    pub pushers: HashMap<ChannelId, Box<dyn PushChannel>>,
+    pub pushers: PushChannels,
 }
 
 /// Builds everything behind the door.
@@ -59,13 +63,19 @@ pub(super) fn parts(
     sink: Arc<dyn Sink>,
     health: Arc<Health>,
     observers: Observers,
+    pushers: PushChannels,
+    workspace: Arc<Workspace>,
 ) -> Result<Parts> {
     let config = &launch.config;
-    let workspace = open_workspace(launch)?;
     let sandbox = Arc::new(sandbox(launch));
-    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
+    let redactor = redactor(launch);
+    let processes = Processes::new(sandbox.clone(), redactor.clone());
+    let (registry, specs) = offer(tools::builtin(bash(
+        config,
+        sandbox.clone(),
+        processes.clone(),
+    )));
     let (outbox_wake, woken) = bounded(1);
-    let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
         deps: Deps {
             db,
@@ -76,25 +86,28 @@ pub(super) fn parts(
             specs,
             policy: policy(&config.approvals)?,
             approvals: Approvals::new(config.approvals.time),
-            workspace: Arc::new(workspace),
+            workspace,
             health,
             observers,
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
-            redactor: launch.redactor.clone(),
+            redactor,
+            processes: Arc::new(processes.clone()),
             facts: Facts {
                 mcp_servers: enabled_mcp_servers(config),
             },
         },
         sandbox,
+        processes,
         outbox_wake: woken,
         pushers,
     })
 }
 
-fn open_workspace(launch: &Launch) -> Result<Workspace> {
+/// Opens the workspace; files that hold secrets are out of its reach.
+pub(super) fn open_workspace(launch: &Launch) -> Result<Arc<Workspace>> {
     let config = &launch.config;
     let options = WorkspaceOptions {
         private: private::own_files(config, launch.config_path.as_deref()),
@@ -106,10 +119,10 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
             config.workspace_dir.display()
         )
     })?;
-    Ok(workspace.with_results(ResultLimits {
+    Ok(Arc::new(workspace.with_results(ResultLimits {
         age: Duration::from_secs(86_400 * config.tools.results_keep_days),
         total_bytes: config.tools.results_bytes,
-    }))
+    })))
 }
 
 /// Where backups of the database are kept.
@@ -120,6 +133,15 @@ pub fn backups(config: &Config) -> Backups {
         &gateway.session_db_path,
         gateway.cleanup.backup_bytes,
     )
+}
+
+/// Masks what the configuration calls secret, and the token.
+fn redactor(launch: &Launch) -> Arc<Redactor> {
+    match door::token::load(&launch.config.state_dir.join("gateway.token")) {
+        Ok(Some(token)) => Arc::new(launch.redactor.with(token.expose())),
+        // There is none, or it is refused where it is used.
+        Ok(None) | Err(_) => launch.redactor.clone(),
+    }
 }
 
 /// How commands are run.
@@ -146,11 +168,12 @@ fn sandbox(launch: &Launch) -> Sandbox {
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+fn bash(config: &Config, sandbox: Arc<Sandbox>, processes: Processes) -> Option<Bash> {
     (sandbox.policy().level != Level::Off).then(|| {
         Bash::new(BashSettings {
             sandbox,
             timeout: config.sandbox.timeout,
+            processes,
         })
     })
 }
@@ -343,9 +366,11 @@ mod tests {
     #[test]
     fn our_own_tools_lose_nothing() {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
-        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
+        let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
+        let processes = Processes::new(sandbox.clone(), Arc::default());
+        let bash = bash(&config, sandbox, processes);
         let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 7);
+        assert_eq!(tools.len(), 8);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

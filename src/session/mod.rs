@@ -53,7 +53,7 @@ use crate::observability::{Health, Observers, Redactor};
 use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
-use crate::tools::{Registry, Workspace};
+use crate::tools::{ProcessPort, Registry, Workspace};
 
 /// The `session` and `query` threads parse no model output; SQLite needs a little.
 const STACK_BYTES: usize = 512 * 1024;
@@ -111,6 +111,8 @@ pub struct Deps {
     pub redactor: Arc<Redactor>,
     /// What people may ask about this process.
     pub facts: Facts,
+    /// Commands that go on in the background.
+    pub processes: Arc<dyn ProcessPort>,
 }
 
 /// Whose inputs a process works on.

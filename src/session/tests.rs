@@ -20,7 +20,7 @@ use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, To
 use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
 use crate::storage::{Context, DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
-use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
+use crate::tools::{Effects, ProcessInfo, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
 mod approvals;
 
@@ -36,6 +36,24 @@ pub(super) enum Play {
     /// Like `Hold`, deaf to cancelling.
     Deaf(Sender<()>, Receiver<()>),
     Panic,
+}
+
+/// Nothing runs in the background here; notes whose processes were to be forgotten.
+#[derive(Default)]
+struct NoProcesses(Mutex<Vec<SessionId>>);
+
+impl ProcessPort for NoProcesses {
+    fn list(&self, _: &SessionId) -> Vec<ProcessInfo> {
+        Vec::new()
+    }
+
+    fn kill(&self, _: &SessionId, _: Option<&str>) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn forget(&self, session: &SessionId) {
+        self.0.lock().unwrap().push(session.clone());
+    }
 }
 
 #[derive(Default)]
@@ -255,6 +273,7 @@ impl Rig {
             max_turns: 4,
             budget: None,
             redactor: Arc::new(Redactor::new(["geheim-1234".to_owned()].into_iter())),
+            processes: Arc::new(NoProcesses::default()),
             facts: Facts::default(),
         }
     }

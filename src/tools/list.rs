@@ -22,7 +22,9 @@ pub fn builtin(bash: Option<Bash>) -> Vec<Arc<dyn Tool>> {
         Arc::new(ContentSearch),
     ];
     if let Some(bash) = bash {
+        let process = bash.process_tool();
         tools.push(Arc::new(bash));
+        tools.push(Arc::new(process));
     }
     tools
 }

@@ -15,6 +15,7 @@ mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod scale;
 mod stream;
 #[path = "../suite/support/tls.rs"]
 #[allow(dead_code)] // The tests use more of it.
@@ -45,7 +46,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 18] = [
+const MEASURES: [(&str, Measure); 20] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -59,9 +60,11 @@ const MEASURES: [(&str, Measure); 18] = [
     ("connections", answers::connections),
     ("allocations", allocations::per_piece),
     ("growth", turns::growth),
+    ("growth5000", turns::long_growth),
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("size", oneshot::sizes),
 ];

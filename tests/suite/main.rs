@@ -5,6 +5,7 @@
 
 mod approvals;
 mod architecture;
+mod background;
 mod compression;
 mod contract;
 mod crash;
@@ -12,6 +13,7 @@ mod dialogs;
 mod door;
 mod durability;
 mod fallbacks;
+mod feishu;
 mod images;
 mod limits;
 mod matrix;
@@ -19,6 +21,7 @@ mod messages;
 mod sandbox;
 mod schemas;
 mod sdk;
+mod secrets;
 mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.

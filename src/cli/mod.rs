@@ -5,6 +5,7 @@ mod ask;
 mod backup;
 mod chat;
 mod exit;
+mod feishu;
 mod gateway;
 mod outbox;
 mod send;
@@ -57,6 +58,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
+    /// Let people in to a Feishu or Lark bot, or check its settings
+    Feishu(feishu::FeishuArgs),
     Approvals(approvals::ApprovalsArgs),
 }
 
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Feishu(args) => feishu::run(&cli.global, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
     };
     match result {

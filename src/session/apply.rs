@@ -418,7 +418,8 @@ impl Apply<'_, '_> {
         }
         // Whoever speaks does not know the title that is made of it.
         let mut know = vec![caller.client];
-        if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
+        let is_compaction = compress::is_compaction(said.text).is_some();
+        if row.title.is_empty() && !is_compaction {
             self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
             know.clear();
         }
@@ -432,7 +433,13 @@ impl Apply<'_, '_> {
             joined: Vec::new(),
         };
         let session = row.session.clone();
-        let input = Effect::Input(row.key, session, waiting, row.mode);
+        // A wish to compress is nothing for the model: it neither joins nor stops what runs.
+        let mode = if is_compaction {
+            InputMode::Queue
+        } else {
+            row.mode
+        };
+        let input = Effect::Input(row.key, session, waiting, mode);
         self.effects.push(input);
         Ok(())
     }

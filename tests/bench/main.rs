@@ -15,6 +15,7 @@ mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod sandbox;
 mod stream;
 #[path = "../suite/support/tls.rs"]
 #[allow(dead_code)] // The tests use more of it.
@@ -45,7 +46,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 18] = [
+const MEASURES: [(&str, Measure); 20] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -64,6 +65,8 @@ const MEASURES: [(&str, Measure); 18] = [
     ("clients", idle::clients),
     ("oneshot", oneshot::oneshot),
     ("size", oneshot::sizes),
+    ("sandbox", sandbox::spawn),
+    ("staying", sandbox::staying),
 ];
 
 fn main() -> ExitCode {

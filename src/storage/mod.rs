@@ -37,6 +37,9 @@ pub use prompts::Prompt;
 pub use turns::{TurnId, TurnRow, TurnState};
 pub use upkeep::Sweep;
 
+#[cfg(test)]
+mod plans_tests;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Times are stored as milliseconds since 1970 in UTC.

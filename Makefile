@@ -1,4 +1,4 @@
-# Needs Rust, a C compiler, Python 3 and git. `make test` needs no secret; see README.md.
+# Needs Rust, a C compiler, Python 3, git and tmux. `make test` needs no secret; see README.md.
 
 CARGO ?= cargo
 # Where the official SDKs that judge our requests are installed.
@@ -7,7 +7,7 @@ VENV := $(CURDIR)/target/venv
 # Random kills of `make crash`.
 CRASHES ?= 1000
 
-.PHONY: run test histories check crash faults bench fmt
+.PHONY: run test histories check crash faults feishu-soak bench fmt
 
 # Starts the gateway.
 run:
@@ -15,6 +15,7 @@ run:
 
 # Everything that needs no secret.
 test:
+	@tests/suite/chat/setup
 	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
 
@@ -45,10 +46,17 @@ crash:
 faults:
 	PICOBOT_FAULTS=all $(CARGO) test --locked --test suite -- durability::faults --nocapture
 
+# Thousands of Feishu events with repeats, drops, silent connections and kills; prints what it measured.
+feishu-soak:
+	@python="$$(tests/suite/python/setup $(VENV))" \
+	&& PICOBOT_TEST_PYTHON="$$python" PICOBOT_FEISHU_SOAK=full \
+	$(CARGO) test --locked --test suite feishu::soak -- --test-threads 1 --nocapture
+
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:
 	$(CARGO) build --release --locked
 	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --profile dev --bench gateway -- $(BENCH)
+	$(CARGO) bench --locked --bench frames -- $(BENCH)
 
 fmt:
 	$(CARGO) fmt

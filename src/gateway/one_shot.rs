@@ -11,6 +11,7 @@ use super::build::{self, Launch};
 use super::run;
 use crate::bus::{ClientId, Outbound, Sink, session_queue};
 use crate::channels::cli_chat::CliChat;
+use crate::channels::outbound::PushChannels;
 use crate::observability::Health;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock};
@@ -61,6 +62,9 @@ impl OneShot {
             Arc::new(QueueSink(sink)),
             Arc::new(Health::default()),
             run::turn_observers(),
+            // Bots belong to the gateway.
+            PushChannels::new(),
+            build::open_workspace(launch)?,
         )?;
         let fatal = Fatal::new(|name| {
             log::error!("thread {name} panicked");

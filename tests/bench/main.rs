@@ -9,7 +9,9 @@
 
 mod allocations;
 mod answers;
+mod chat;
 mod idle;
+mod long_dialog;
 mod model;
 mod oneshot;
 mod peer;
@@ -47,7 +49,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 22] = [
+const MEASURES: [(&str, Measure); 23] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -67,6 +69,7 @@ const MEASURES: [(&str, Measure); 22] = [
     ("clients", idle::clients),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
+    ("chat", chat::process),
     ("size", oneshot::sizes),
     ("sandbox", sandbox::spawn),
     ("staying", sandbox::staying),

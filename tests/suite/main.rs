@@ -6,6 +6,7 @@
 mod approvals;
 mod architecture;
 mod background;
+mod chat;
 mod compression;
 mod contract;
 mod crash;
@@ -13,6 +14,7 @@ mod dialogs;
 mod door;
 mod durability;
 mod fallbacks;
+mod feishu;
 mod images;
 mod limits;
 mod matrix;

@@ -9,6 +9,7 @@ mod feishu;
 mod gateway;
 mod outbox;
 mod send;
+mod sessions;
 mod setup;
 mod terminal;
 
@@ -61,6 +62,7 @@ enum Command {
     /// Let people in to a Feishu or Lark bot, or check its settings
     Feishu(feishu::FeishuArgs),
     Approvals(approvals::ApprovalsArgs),
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Sessions(args) => sessions::run(&cli.global, umask, args),
         Command::Feishu(args) => feishu::run(&cli.global, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
     };

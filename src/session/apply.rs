@@ -420,7 +420,9 @@ impl Apply<'_, '_> {
         let mut know = vec![caller.client];
         let is_compaction = compress::is_compaction(said.text).is_some();
         if row.title.is_empty() && !is_compaction {
-            self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
+            // Lists show titles everywhere.
+            let title = auto_title(&self.actor.deps.redactor.redact(&shown));
+            self.tx.title_if_unnamed(row.key, &title)?;
             know.clear();
         }
         self.changed(row, know);

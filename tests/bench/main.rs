@@ -9,7 +9,9 @@
 
 mod allocations;
 mod answers;
+mod chat;
 mod idle;
+mod long_dialog;
 mod model;
 mod oneshot;
 mod peer;
@@ -46,7 +48,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 20] = [
+const MEASURES: [(&str, Measure); 21] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -66,6 +68,7 @@ const MEASURES: [(&str, Measure); 20] = [
     ("clients", idle::clients),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
+    ("chat", chat::process),
     ("size", oneshot::sizes),
 ];
 

@@ -17,6 +17,7 @@ mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod sandbox;
 mod scale;
 mod stream;
 #[path = "../suite/support/tls.rs"]
@@ -48,7 +49,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 21] = [
+const MEASURES: [(&str, Measure); 23] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -70,6 +71,8 @@ const MEASURES: [(&str, Measure); 21] = [
     ("oneshot", oneshot::oneshot),
     ("chat", chat::process),
     ("size", oneshot::sizes),
+    ("sandbox", sandbox::spawn),
+    ("staying", sandbox::staying),
 ];
 
 fn main() -> ExitCode {

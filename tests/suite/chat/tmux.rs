@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::home::Home;
@@ -37,7 +38,10 @@ pub(crate) fn is_here() -> bool {
 impl Tmux {
     /// Runs a shell line in a terminal of this size, in a home of its own.
     pub(crate) fn start(home: &Home, columns: u16, rows: u16, line: &str) -> Self {
-        let socket = home.path().join("tmux.sock");
+        // A server that is told to end may still hold its socket for a moment.
+        static N: AtomicUsize = AtomicUsize::new(0);
+        let number = N.fetch_add(1, Ordering::Relaxed);
+        let socket = home.path().join(format!("tmux{number}.sock"));
         let tmux = Self { socket };
         let size = [columns.to_string(), rows.to_string()];
         let mut command = tmux.command();

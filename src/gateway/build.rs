@@ -18,15 +18,17 @@ use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
+use crate::net::{Http, Limits};
 use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
-    Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
-    ToolSpec,
+    Anthropic, Demo, LearnedQuirks, ModelSpec, OpenAi, Provider, ServiceSettings, ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
-use crate::tools::{self, Bash, BashSettings, ResultLimits, Workspace, WorkspaceOptions};
+use crate::tools::{
+    self, Bash, BashSettings, ResultLimits, WebSettings, Workspace, WorkspaceOptions,
+};
 
 /// What a process is started with.
 pub struct Launch {
@@ -59,11 +61,15 @@ pub(super) fn parts(
     sink: Arc<dyn Sink>,
     health: Arc<Health>,
     observers: Observers,
+    own_port: u16,
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
     let sandbox = Arc::new(sandbox(launch));
-    let (registry, specs) = offer(tools::builtin(bash(config, sandbox.clone())));
+    let (registry, specs) = offer(tools::builtin(
+        bash(config, sandbox.clone()),
+        web(config, own_port),
+    ));
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -153,6 +159,16 @@ fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
             timeout: config.sandbox.timeout,
         })
     })
+}
+
+/// What the web tools may reach; `own_port` is the gateway's, 0 if there is none.
+fn web(config: &Config, own_port: u16) -> WebSettings {
+    WebSettings {
+        allow_private: config.tools.http_allow_private.clone(),
+        ports: config.tools.http_ports.clone(),
+        own_port,
+        resolver: None,
+    }
 }
 
 /// The default agent's models: its first choice with each key, then its fallbacks.
@@ -344,8 +360,8 @@ mod tests {
     fn our_own_tools_lose_nothing() {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
         let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
-        let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 7);
+        let tools = tools::builtin(bash, WebSettings::default());
+        assert_eq!(tools.len(), 9);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

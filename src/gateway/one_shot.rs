@@ -57,6 +57,7 @@ impl OneShot {
             Arc::new(QueueSink(sink)),
             Arc::new(Health::default()),
             run::turn_observers(),
+            0,
         )?;
         let fatal = Fatal::new(|name| {
             log::error!("thread {name} panicked");

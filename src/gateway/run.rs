@@ -69,6 +69,7 @@ pub fn run(launch: &Launch) -> Result<()> {
         Arc::new(door.sink()),
         health.clone(),
         observers,
+        address.port(),
     )?;
     let sandbox = parts.sandbox.clone();
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {

@@ -4,7 +4,10 @@ CARGO ?= cargo
 # Where the official SDKs that judge our requests are installed.
 VENV := $(CURDIR)/target/venv
 
-.PHONY: run test check bench fmt
+# Random kills of `make crash`.
+CRASHES ?= 1000
+
+.PHONY: run test check crash faults bench fmt
 
 # Starts the gateway.
 run:
@@ -26,6 +29,16 @@ check:
 	else \
 		echo "cargo-deny is not installed: licences and banned crates were not checked"; \
 	fi
+
+# Kills the gateway at every labelled step and CRASHES times at random moments, and prints what was lost: nothing.
+crash:
+	@python="$$(tests/suite/python/setup $(VENV))" \
+	&& PICOBOT_TEST_PYTHON="$$python" PICOBOT_CRASHES=$(CRASHES) \
+	   $(CARGO) test --locked --test suite -- crash:: --nocapture
+
+# Lets every single write and sync of the database fail once, with an I/O error and with a full disk.
+faults:
+	PICOBOT_FAULTS=all $(CARGO) test --locked --test suite -- durability::faults --nocapture
 
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:

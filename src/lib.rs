@@ -4,7 +4,7 @@
 //! picture, the thread table and a turn from socket to socket. Modules import downwards only:
 //!
 //! ```text
-//! 5 compose    gateway  cli
+//! 5 compose    gateway  cli  client
 //! 4 actors     session  channels
 //! 3 turn       agent
 //! 2 abilities  tools
@@ -17,6 +17,7 @@ pub mod bus;
 pub mod channels;
 pub mod chat;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod media;

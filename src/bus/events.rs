@@ -92,6 +92,8 @@ pub enum Body {
         stop: Option<StopReason>,
         /// How long it took.
         took: Duration,
+        /// How full the context is and what the turn cost, as far as known.
+        meter: Meter,
     },
     /// The answer to an input.
     Answer {
@@ -130,6 +132,8 @@ pub enum Body {
         messages: Vec<HistoryItem>,
         /// Whether older ones exist.
         has_more: bool,
+        /// What was asked for besides the messages.
+        detail: Option<LoadedDetail>,
     },
     /// A dialog changed without the client asking.
     Updated {
@@ -177,6 +181,11 @@ pub enum Body {
     Deliveries {
         /// The deliveries.
         deliveries: Vec<DeliveryItem>,
+    },
+    /// Remembered answers to approval requests: what there is, or what was forgotten.
+    Grants {
+        /// The grants, oldest first.
+        grants: Vec<GrantItem>,
     },
     /// Everything the client sent before its ping is committed.
     Pong,
@@ -281,6 +290,23 @@ pub struct DeliveryItem {
     pub finished_at: Option<SystemTime>,
 }
 
+/// A remembered answer to an approval request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantItem {
+    /// Its number.
+    pub id: i64,
+    /// The tool.
+    pub tool: String,
+    /// What it allows.
+    pub summary: String,
+    /// When it was given.
+    pub created_at: SystemTime,
+    /// How many calls it has let through.
+    pub n_used: u64,
+    /// When the last of them was.
+    pub used_at: Option<SystemTime>,
+}
+
 /// A question about one tool call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApprovalRequest {
@@ -342,6 +368,47 @@ pub struct DialogInfo {
     pub n_messages: u64,
 }
 
+/// How full a context is, and what was paid. What is not known is not guessed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Meter {
+    /// Tokens of the last model call.
+    pub context: Option<u64>,
+    /// How many tokens a request may hold.
+    pub limit: Option<u64>,
+    /// What the calls cost, and the currency; `None` too where they were paid in several.
+    pub cost: Option<(f64, String)>,
+}
+
+/// What a client that wants detail is told of a dialog besides its messages.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoadedDetail {
+    /// The cursor the page was asked with.
+    pub before: Option<i64>,
+    /// The dialog's title.
+    pub title: String,
+    /// The model that answers.
+    pub model: String,
+    /// How full the context is.
+    pub meter: Meter,
+}
+
+/// A tool call of a loaded dialog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HistoryCall {
+    /// Its id.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments as JSON text.
+    pub arguments: String,
+    /// Its result, perhaps shortened; empty while it runs.
+    pub content: String,
+    /// `running`, `done`, `failed`, `stopped` or `interrupted`.
+    pub state: String,
+    /// How long it took, if known.
+    pub took: Option<Duration>,
+}
+
 /// Whether a dialog works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DialogState {
@@ -382,6 +449,8 @@ pub struct FoundItem {
 /// One message of a loaded dialog.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HistoryItem {
+    /// Its number; `None` for an input that waits.
+    pub id: Option<i64>,
     /// Who said it.
     pub role: Role,
     /// Its text as people see it; for tool rounds a line for each call.
@@ -390,6 +459,8 @@ pub struct HistoryItem {
     pub created_at: SystemTime,
     /// How far it is.
     pub state: ItemState,
+    /// Its tool calls, if they were asked for.
+    pub calls: Vec<HistoryCall>,
 }
 
 /// How far a message is.

@@ -118,6 +118,10 @@ pub enum InboundBody {
     Load {
         /// The dialog.
         session: SessionId,
+        /// Whether tool calls and what is known of the model are wanted too.
+        detail: bool,
+        /// Shows messages before this one instead of the newest.
+        before: Option<i64>,
     },
     /// Names a dialog.
     Rename {
@@ -146,6 +150,11 @@ pub enum InboundBody {
         ids: Option<Vec<i64>>,
         /// Whether a list has those too that were sent or dropped.
         all: bool,
+    },
+    /// Shows or forgets remembered answers to approval requests.
+    Grants {
+        /// Those to forget; `None` shows all.
+        revoke: Option<Vec<i64>>,
     },
     /// Answered when everything sent before it is committed.
     Ping,

@@ -8,7 +8,7 @@ mod inbound;
 
 pub use events::{
     ApprovalOutcome, ApprovalRequest, Body, DeliveryItem, DialogInfo, DialogState, ErrorCode,
-    FoundItem, HistoryItem, ItemState, Outbound,
+    FoundItem, GrantItem, HistoryCall, HistoryItem, ItemState, LoadedDetail, Meter, Outbound,
 };
 pub use inbound::{
     ApprovalAnswer, Caller, ClientId, Control, Inbound, InboundBody, Op, OutboxOp, TextForm, Wants,

@@ -1,7 +1,9 @@
 //! The command line: parse, dispatch, exit code. One file per command; the only place that prints.
 
+mod approvals;
 mod ask;
 mod backup;
+mod chat;
 mod exit;
 mod gateway;
 mod outbox;
@@ -45,6 +47,8 @@ struct Global {
 enum Command {
     /// Run the gateway: one process that serves all clients and channels
     Gateway(gateway::GatewayArgs),
+    /// Chat in the terminal
+    Chat(chat::ChatArgs),
     /// Send one message and print the answer
     Send(send::SendArgs),
     /// Copy the database to a file, also while the gateway runs
@@ -53,6 +57,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
+    Approvals(approvals::ApprovalsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -68,10 +73,12 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Gateway(args) => gateway::run(&cli.global, umask, args),
+        Command::Chat(args) => chat::run(&cli.global, umask, args),
         Command::Send(args) => send::run(&cli.global, umask, args),
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Approvals(args) => approvals::run(&cli.global, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

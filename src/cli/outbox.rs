@@ -16,19 +16,23 @@ use crate::config::Config;
 use crate::gateway::one_database;
 use crate::observability::LogFormat;
 use crate::storage::{DeliveryInfo, Shown};
-use crate::wire::{ClientBody, DeliveryEntry, MAX_OUTBOX_IDS, OutboxAction, ServerBody, rfc3339};
+use crate::wire::{ClientBody, DeliveryEntry, MAX_IDS, OutboxAction, ServerBody, rfc3339};
 
+/// Deliveries in a list unless asked for more or fewer.
+const SHOWN: usize = 50;
 /// Characters of a text in the table.
 const TEXT_CHARS: usize = 40;
 
 /// What waits to be delivered to channels, and what could not be
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct OutboxArgs {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
     list: ListArgs,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -47,11 +51,8 @@ struct ListArgs {
     #[arg(long)]
     all: bool,
     /// Show at most so many
-    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = SHOWN, value_name = "N")]
     limit: usize,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -66,9 +67,6 @@ struct PickArgs {
     /// All that can be
     #[arg(long)]
     all: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -82,8 +80,8 @@ struct DropArgs {
 
 impl PickArgs {
     fn ids(&self) -> Result<Option<Vec<i64>>, Failure> {
-        if self.ids.len() > MAX_OUTBOX_IDS {
-            let message = format!("at most {MAX_OUTBOX_IDS} deliveries can be named at once");
+        if self.ids.len() > MAX_IDS {
+            let message = format!("at most {MAX_IDS} deliveries can be named at once");
             return Err(Failure::new(exit::USAGE, message));
         }
         Ok((!self.all).then(|| self.ids.clone()))
@@ -94,32 +92,44 @@ pub(super) fn run(global: &Global, args: OutboxArgs) -> Result<(), Failure> {
     let loaded = load_config(global)?;
     start_log(log::LevelFilter::Error, LogFormat::Text, &loaded)?;
     let config = &loaded.config;
+    let as_json = args.json;
+    if args.verb.is_some() && (args.list.all || args.list.limit != SHOWN) {
+        return Err(Failure::new(
+            exit::USAGE,
+            "write the options of a verb behind it",
+        ));
+    }
     match args.verb.unwrap_or(Verb::List(args.list)) {
         Verb::List(args) => {
             let mut found = request(config, OutboxAction::List, None, args.all)?;
             found.truncate(args.limit);
             show(
                 &found,
-                args.json,
+                as_json,
                 "Nothing waits, and nothing was left undelivered.",
             )
         }
         Verb::Retry(args) => {
             let changed = request(config, OutboxAction::Retry, args.ids()?, false)?;
-            tell(&args, &changed, "queued again")
+            tell(&args, &changed, as_json, "queued again")
         }
         Verb::Drop(DropArgs { pick, yes }) => {
             let ids = pick.ids()?;
             confirm(yes, "Give these deliveries up?")?;
             let changed = request(config, OutboxAction::Drop, ids, false)?;
-            tell(&pick, &changed, "dropped")
+            tell(&pick, &changed, as_json, "dropped")
         }
     }
 }
 
 /// Says what was done; deliveries that were named and are not as they should be are a failure.
-fn tell(args: &PickArgs, changed: &[DeliveryEntry<'_>], what: &str) -> Result<(), Failure> {
-    if args.json {
+fn tell(
+    args: &PickArgs,
+    changed: &[DeliveryEntry<'_>],
+    as_json: bool,
+    what: &str,
+) -> Result<(), Failure> {
+    if as_json {
         show(changed, true, "")?;
     } else {
         print(&format!("{} {what}\n", changed.len()))?;
@@ -165,7 +175,7 @@ fn request(
     let rows = match action {
         OutboxAction::List => {
             let shown = if all { Shown::All } else { Shown::Undelivered };
-            db.read(|tx| tx.deliveries(shown, MAX_OUTBOX_IDS))
+            db.read(|tx| tx.deliveries(shown, MAX_IDS))
         }
         OutboxAction::Retry => db.write(|tx| tx.retry_deliveries(ids, now)),
         OutboxAction::Drop => db.write(|tx| tx.drop_deliveries(ids, now)),

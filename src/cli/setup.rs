@@ -1,4 +1,4 @@
-//! What every command does first: home, configuration, log.
+//! What commands share: home, configuration, log, and the way to a gateway.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use super::Global;
 use super::exit::{self, Failure};
-use crate::config::{self, LoadOptions, Loaded};
+use crate::client::DialError;
+use crate::config::{self, LoadOptions, Loaded, Secret};
+use crate::gateway::door::token;
 use crate::observability::{LogFormat, LogOptions, LogTarget, Redactor, init_log};
+use crate::storage::{Kind, LockInfo};
 
 /// Loads the configuration; prints its warnings, and all its faults at once.
 pub(super) fn load_config(global: &Global) -> Result<Loaded, Failure> {
@@ -76,4 +79,34 @@ pub(super) fn start_log(
 /// Writes a line to stderr; a closed stderr is ignored.
 pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Returns the address of the gateway that holds a database's lock; `None` for another holder or one that is not ready.
+pub(super) fn gateway_address(info: LockInfo) -> Option<String> {
+    match info.kind {
+        Kind::Gateway => info.address.map(|address| format!("ws://{address}/ws")),
+        Kind::OneShot => None,
+    }
+}
+
+/// Reads the gateway's token; `None` if there is none.
+pub(super) fn read_token(state_dir: &Path) -> Result<Option<Secret>, String> {
+    token::load(&state_dir.join("gateway.token")).map_err(|error| error.to_string())
+}
+
+/// Turns a failed connection into an exit code and a hint.
+pub(super) fn dial_failure(error: DialError) -> Failure {
+    let message = error.to_string();
+    match error {
+        DialError::BadUrl(_) => {
+            Failure::new(exit::USAGE, message).hint("it looks like ws://127.0.0.1:19876/ws")
+        }
+        DialError::NobodyThere(_) | DialError::Unreachable { .. } => {
+            Failure::new(exit::UNREACHABLE, message).hint("start one with: picobot gateway")
+        }
+        DialError::Refused(_) => {
+            Failure::new(exit::AUTH, message).hint("use the gateway's own ~/.picobot/gateway.token")
+        }
+        DialError::Token(_) => Failure::new(exit::AUTH, message),
+    }
 }

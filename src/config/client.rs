@@ -1,5 +1,7 @@
 //! `client`: what the terminal client needs to know.
 
+use std::collections::BTreeMap;
+
 use super::gateway::{DEFAULT_HOST, DEFAULT_PORT, GatewayConfig};
 use super::reader::Section;
 
@@ -10,13 +12,31 @@ pub struct ClientConfig {
     pub gateway_url: String,
     /// Whether the configuration names it.
     pub url_is_given: bool,
+    /// Colours: `auto`, `dark`, `light` or `mono`.
+    pub theme: String,
+    /// What the mouse is used for: `wheel`, `off` or `all`.
+    pub mouse: String,
+    /// Whether characters of ambiguous width take two columns.
+    pub ambiguous_is_wide: bool,
+    /// A person's own keys: action name → keys; none switches the action off. Only the client knows the names.
+    pub keys: BTreeMap<String, Vec<String>>,
 }
 
 impl ClientConfig {
     pub(super) fn read(mut section: Section<'_>, gateway: &GatewayConfig) -> Self {
         let url = section.url("gateway_url", &["ws", "wss"]);
+        let themes = ["auto", "dark", "light", "mono"].map(|name| (name, name));
+        let mice = ["wheel", "off", "all"].map(|name| (name, name));
+        let theme = section.word("theme", &themes).unwrap_or("auto").to_owned();
+        let mouse = section.word("mouse", &mice).unwrap_or("wheel").to_owned();
+        let ambiguous = section.whole("ambiguous_width", 1..=2).unwrap_or(1u8);
+        let keys = section.named_texts("keys");
         section.finish();
         Self {
+            theme,
+            mouse,
+            ambiguous_is_wide: ambiguous == 2,
+            keys,
             url_is_given: url.is_some(),
             gateway_url: url.unwrap_or_else(|| default_url(gateway)),
         }

@@ -255,6 +255,21 @@ impl<'a> Section<'a> {
         Some(texts.collect())
     }
 
+    /// Returns an object of texts or lists of texts by name; a single text is a list of one.
+    pub(super) fn named_texts(&mut self, key: &'static str) -> BTreeMap<String, Vec<String>> {
+        let members = self.get(key).map(|f| f.members()).unwrap_or_default();
+        let named = members.into_iter().map(|(name, member)| {
+            let texts = if member.value().as_array().is_some() {
+                let elements = member.elements();
+                elements.iter().filter_map(Field::text).collect()
+            } else {
+                member.text().into_iter().collect()
+            };
+            (name, texts)
+        });
+        named.collect()
+    }
+
     /// Returns one of a few words.
     pub(super) fn word<T: Copy>(
         &mut self,

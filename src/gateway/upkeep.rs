@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use crate::config::Config;
+use crate::observability::test_millis;
 use crate::storage::{Db, StorageError, Sweep};
 use crate::threads::{Fatal, Thread, spawn_actor};
 
@@ -73,21 +74,10 @@ fn media_folders(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// How long after a start the first round begins; crash and upkeep tests of debug builds do not want to wait.
-fn first() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(millis) = std::env::var("PICOBOT_UPKEEP_AFTER_MS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
-        return Duration::from_millis(millis);
-    }
-    FIRST
-}
-
 impl Rules {
     fn serve(&self, stopped: &Receiver<()>) {
-        let mut due = Instant::now() + first();
+        let first = test_millis("PICOBOT_UPKEEP_AFTER_MS").unwrap_or(FIRST);
+        let mut due = Instant::now() + first;
         while stopped.recv_deadline(due) == Err(RecvTimeoutError::Timeout) {
             let wait = self.round(&|| stopped.try_recv() == Err(TryRecvError::Disconnected));
             due = Instant::now() + wait;

@@ -1,4 +1,5 @@
-//! Labelled places at which crash tests end the process. Empty in release builds.
+//! What tests of crashes and faults need: labelled places at which the process ends, and shorter waits. Empty in release
+//! builds.
 
 /// Ends the process as `kill -9` would if the environment variable `PICOBOT_CRASH_AT` names this place, as
 /// `label` or `label:n` for the n-th time it is passed (from 1). Only in builds with debug assertions.
@@ -28,3 +29,13 @@ pub fn crash_point(label: &str) {
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn crash_point(_label: &str) {}
+
+/// Reads a time in milliseconds that a test sets in the environment, so that it need not wait as long as people would.
+/// `None` in release builds.
+pub fn test_millis(variable: &str) -> Option<std::time::Duration> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let millis = std::env::var(variable).ok()?.parse().ok()?;
+    Some(std::time::Duration::from_millis(millis))
+}

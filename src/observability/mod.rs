@@ -9,7 +9,7 @@ mod log;
 mod redact;
 
 pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
-pub use crash::crash_point;
+pub use crash::{crash_point, test_millis};
 pub use events::{Event, Observer, Observers};
 pub use health::{Health, Part, SandboxState};
 pub use redact::Redactor;

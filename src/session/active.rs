@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::replies::Replies;
@@ -120,6 +120,7 @@ pub(super) struct TurnControl {
     pub(super) cancel: CancelToken,
     why: AtomicU8,
     turn: AtomicI64,
+    left: AtomicBool,
 }
 
 impl TurnControl {
@@ -142,6 +143,21 @@ impl TurnControl {
     /// Whether the process ends, so that nothing more may be stored for the turn.
     pub(super) fn is_cut_off(&self) -> bool {
         self.why.load(Ordering::Acquire) == ENDING
+    }
+
+    /// Whether a person stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.why.load(Ordering::Acquire) == STOPPED
+    }
+
+    /// Notes that the turn's thread has left without storing an end.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    /// Whether a person stopped it and that could not be stored.
+    pub(super) fn left_stopped(&self) -> bool {
+        self.is_stopped() && self.left.load(Ordering::Acquire)
     }
 
     /// Notes the turn's number once it has one.

@@ -14,6 +14,7 @@ use super::active::{Active, Running, TurnControl, Waiting, Work};
 use super::clients::Clients;
 use super::query::{self, Query};
 use super::replies::Replies;
+use super::stop::UnsavedStop;
 use super::updates::Changes;
 use super::worker::{self, TurnDone, TurnJob};
 use super::{Deps, wording};
@@ -48,6 +49,12 @@ pub(super) struct Actor {
     line: VecDeque<DialogKey>,
     /// When running turns are cut off, once the process ends.
     ending: Option<Instant>,
+    /// When the disk is tried again after it failed.
+    pub(super) probe: Option<Instant>,
+    /// Stopped turns whose end could not be stored.
+    pub(super) unsaved: Vec<UnsavedStop>,
+    /// Whether what an earlier process left could not be read.
+    pub(super) recover_later: bool,
     /// When the line is served again although no turn has ended: no thread could be started.
     retry: Option<Instant>,
 }
@@ -97,6 +104,9 @@ impl Actor {
             changes: Changes::default(),
             line: VecDeque::new(),
             ending: None,
+            probe: None,
+            unsaved: Vec::new(),
+            recover_later: false,
             retry: None,
         }
     }
@@ -111,7 +121,11 @@ impl Actor {
                 Wake::Stop(deadline) => self.handle_stop(deadline),
                 Wake::Deadline => self.handle_deadline(),
             }
+            self.watch_storage();
             self.tell_changes();
+            if let Some(approvers) = self.clients.changed_approvers() {
+                self.deps.approvals.set_approvers(approvers);
+            }
         }
         self.pool.join_until(Instant::now() + CUT_OFF_LIMIT)
     }
@@ -152,6 +166,7 @@ impl Actor {
             .filter_map(|active| active.running.as_ref()?.give_up)
             .chain(self.ending)
             .chain(self.retry)
+            .chain(self.probe)
             .min()
     }
 
@@ -179,14 +194,19 @@ impl Actor {
 
     fn handle_done(&mut self, done: &TurnDone) {
         if let Some(active) = self.active.get_mut(&done.dialog)
-            && active
+            && let Some(running) = active
                 .running
-                .as_ref()
-                .is_some_and(|running| running.input == done.input)
+                .take_if(|running| running.input == done.input)
         {
-            let asked_by = active.running.take().map(|running| running.asked_by);
             self.changes
-                .note(done.dialog, &active.session, &asked_by.unwrap_or_default());
+                .note(done.dialog, &active.session, &running.asked_by);
+            if running.control.left_stopped() {
+                self.unsaved.push(UnsavedStop {
+                    dialog: done.dialog,
+                    input: done.input,
+                    turn: running.control.turn(),
+                });
+            }
         }
         if self.deps.pushing.is_empty() {
             // Nobody to tell.
@@ -252,6 +272,9 @@ impl Actor {
         {
             self.cut_off_turns();
             return;
+        }
+        if self.probe.is_some_and(|at| at <= now) {
+            self.probe_storage();
         }
         if self.retry.is_some_and(|at| at <= now) {
             self.retry = None;

@@ -16,7 +16,7 @@ use super::take_back::TakeBack;
 use super::title::{auto_title, clean_title};
 use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
-use crate::observability::{Part, crash_point};
+use crate::observability::crash_point;
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
 };
@@ -93,7 +93,6 @@ impl Actor {
         match stored {
             Ok(()) => {
                 crash_point("inbox-stored");
-                self.deps.health.ok(Part::Storage);
                 self.act(effects);
             }
             Err(error) => {
@@ -139,7 +138,7 @@ impl Actor {
                     running.replies.add(caller.clone());
                 }
                 for caller in &waiting.callers {
-                    self.ask_again(caller, key, session);
+                    self.ask_again(caller, session);
                 }
                 return;
             }
@@ -244,6 +243,7 @@ impl Apply<'_, '_> {
             }
             InboundBody::Wants => {
                 self.actor.clients.set_wants(caller.client, caller.wants);
+                self.may_answer(caller);
                 Ok(())
             }
             InboundBody::List { archived, all } => {
@@ -280,7 +280,11 @@ impl Apply<'_, '_> {
                 self.ask(caller, None, ask);
                 Ok(())
             }
-            InboundBody::Load { session } => self.load(caller, session),
+            InboundBody::Load {
+                session,
+                detail,
+                before,
+            } => self.load(caller, session, *detail, *before),
             InboundBody::Rename { session, title } => {
                 let Some(row) = self.target(caller, None, session.as_ref())? else {
                     self.not_found(caller);
@@ -307,6 +311,7 @@ impl Apply<'_, '_> {
                 self.push(caller, None, commands::list_body());
                 Ok(())
             }
+            InboundBody::Grants { revoke } => self.grants(caller, revoke.as_deref()),
             InboundBody::Outbox { op, ids, all } => self.outbox(caller, *op, ids.as_deref(), *all),
             InboundBody::Ping => {
                 self.push(caller, None, Body::Pong);
@@ -611,7 +616,13 @@ impl Apply<'_, '_> {
         }));
     }
 
-    fn load(&mut self, caller: &Caller, session: &SessionId) -> Result<(), StorageError> {
+    fn load(
+        &mut self,
+        caller: &Caller,
+        session: &SessionId,
+        detail: bool,
+        before: Option<i64>,
+    ) -> Result<(), StorageError> {
         let Some(row) = self.tx.find_dialog(session)? else {
             self.not_found(caller);
             return Ok(());
@@ -619,8 +630,14 @@ impl Apply<'_, '_> {
         self.actor
             .clients
             .choose(caller.client, &session.route(), row.key);
-        self.actor.ask_again(caller, row.key, session);
-        self.ask(caller, Some(row.session), Ask::Load { dialog: row.key });
+        self.actor.ask_again(caller, session);
+        let ask = Ask::Load {
+            dialog: row.key,
+            title: super::shown_title(&row.title).to_owned(),
+            detail,
+            before,
+        };
+        self.ask(caller, Some(row.session), ask);
         Ok(())
     }
 

@@ -13,13 +13,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Deps;
 use super::actor::Actor;
+use super::apply::Apply;
+use super::outage::persist;
 use super::wording;
 use super::worker::TurnJob;
 use crate::agent::{Permit, Question};
-use crate::bus::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest, Body, Caller, ErrorCode};
-use crate::chat::SessionId;
+use crate::bus::{
+    ApprovalAnswer, ApprovalOutcome, ApprovalRequest, Body, Caller, ClientId, ErrorCode, GrantItem,
+    Outbound,
+};
+use crate::chat::{Route, SessionId};
 use crate::observability::crash_point;
-use crate::storage::{ApprovalRow, ApprovalState, DialogKey, StorageError, TurnId, Tx};
+use crate::storage::{ApprovalRow, ApprovalState, GrantRow, StorageError, TurnId, Tx};
 use crate::tools::Reach;
 
 /// What wakes a turn that waits.
@@ -30,7 +35,7 @@ enum Wake {
 
 /// A turn that waits.
 struct Waiting {
-    dialog: DialogKey,
+    session: SessionId,
     request: Arc<ApprovalRequest>,
     wake: Sender<Wake>,
 }
@@ -40,6 +45,8 @@ pub struct Approvals {
     /// How long a question waits.
     time: Duration,
     waiting: Mutex<HashMap<String, Waiting>>,
+    /// Who may be asked, and the chat each speaks in; written by the `session` thread.
+    approvers: Mutex<Vec<(ClientId, Route)>>,
 }
 
 impl Approvals {
@@ -48,19 +55,30 @@ impl Approvals {
         Self {
             time,
             waiting: Mutex::default(),
+            approvers: Mutex::default(),
         }
+    }
+
+    pub(super) fn set_approvers(&self, approvers: Vec<(ClientId, Route)>) {
+        *self.approvers() = approvers;
+    }
+
+    fn approvers(&self) -> MutexGuard<'_, Vec<(ClientId, Route)>> {
+        self.approvers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait_for(
         &self,
-        dialog: DialogKey,
+        session: SessionId,
         request: Arc<ApprovalRequest>,
     ) -> (Sender<Wake>, Receiver<Wake>) {
         // One answer, and perhaps the turn's cancelling.
         let (wake, woken) = bounded(2);
         let id = request.id.clone();
         let waiting = Waiting {
-            dialog,
+            session,
             request,
             wake: wake.clone(),
         };
@@ -74,12 +92,16 @@ impl Approvals {
         }
     }
 
-    /// Returns what a dialog's turn waits for.
-    pub(super) fn open_in(&self, dialog: DialogKey) -> Option<Arc<ApprovalRequest>> {
+    /// Lists what the turns of some dialogs wait for.
+    fn open_in(&self, is_meant: impl Fn(&SessionId) -> bool) -> Vec<(SessionId, Body)> {
         self.lock()
             .values()
-            .find(|waiting| waiting.dialog == dialog)
-            .map(|waiting| waiting.request.clone())
+            .filter(|waiting| is_meant(&waiting.session))
+            .map(|waiting| {
+                let body = Body::ApprovalRequest(waiting.request.clone());
+                (waiting.session.clone(), body)
+            })
+            .collect()
     }
 
     fn forget(&self, id: &str) {
@@ -104,25 +126,25 @@ pub(super) fn ask(
     turn: TurnId,
     question: &Question<'_>,
 ) -> Result<Permit, StorageError> {
-    let somebody = job.replies.any(|caller| caller.wants.approvals);
-    let standing = deps
-        .db
-        .write(|tx| standing(tx, deps.approvals.time, turn, question, somebody))?;
+    let asked = Asked { deps, job };
+    let standing = persist(deps, job, || {
+        deps.db
+            .write(|tx| standing(tx, deps.approvals.time, turn, question, asked.is_anybody()))
+    })?;
     let row = match standing {
         Standing::Settled(permit) => return Ok(permit),
         Standing::Open(row) => row,
     };
     crash_point("approval-asked");
-    let request = Arc::new(request(&row, question));
+    let request = Arc::new(request_of(&row, question));
     // Known to be waiting before anybody is asked: who joins in between asks here.
-    let (wake, woken) = deps.approvals.wait_for(job.dialog, request.clone());
+    let (wake, woken) = deps
+        .approvals
+        .wait_for(job.session.clone(), request.clone());
     let _closer = job.control.cancel.on_cancel(move || {
         let _ = wake.try_send(Wake::Cancelled);
     });
-    job.replies.tell(
-        |caller| caller.wants.approvals,
-        || Body::ApprovalRequest(request.clone()),
-    );
+    asked.tell(&Body::ApprovalRequest(request));
     let left = row
         .expires_at
         .duration_since(SystemTime::now())
@@ -136,16 +158,61 @@ pub(super) fn ask(
             Permit::Refused(wording::STOPPED.to_owned()),
             ApprovalOutcome::Expired,
         ),
-        Err(_) => expire(deps, &row)?,
+        Err(_) => persist(deps, job, || expire(deps, &row))?,
     };
-    job.replies.tell(
-        |caller| caller.wants.approvals,
-        || Body::ApprovalResolved {
-            id: row.id.clone(),
-            outcome,
-        },
-    );
+    asked.tell(&Body::ApprovalResolved {
+        id: row.id,
+        outcome,
+    });
     Ok(permit)
+}
+
+/// Those who can answer: the turn's own askers, and everybody else who speaks in its chat.
+struct Asked<'a> {
+    deps: &'a Deps,
+    job: &'a TurnJob,
+}
+
+impl Asked<'_> {
+    fn is_anybody(&self) -> bool {
+        self.job.replies.any(|caller| caller.wants.approvals) || !self.others().is_empty()
+    }
+
+    fn others(&self) -> Vec<ClientId> {
+        let route = self.job.session.route();
+        let approvers: Vec<ClientId> = self
+            .deps
+            .approvals
+            .approvers()
+            .iter()
+            .filter(|(_, chat)| *chat == route)
+            .map(|(client, _)| *client)
+            .collect();
+        approvers
+            .into_iter()
+            .filter(|client| {
+                !self
+                    .job
+                    .replies
+                    .any(|caller| caller.client == *client && caller.wants.approvals)
+            })
+            .collect()
+    }
+
+    fn tell(&self, body: &Body) {
+        let others = self.others();
+        self.job
+            .replies
+            .tell(|caller| caller.wants.approvals, || body.clone());
+        for client in others {
+            self.deps.sink.push(Outbound {
+                client,
+                request_id: None,
+                session: Some(self.job.session.clone()),
+                body: body.clone(),
+            });
+        }
+    }
 }
 
 /// Looks for an answer that is there already, else stores the question.
@@ -198,8 +265,8 @@ fn standing(
 
 /// Ends a question's time; an answer that came at the last moment holds.
 fn expire(deps: &Deps, row: &ApprovalRow) -> Result<(Permit, ApprovalOutcome), StorageError> {
-    let expired = Permit::Refused(EXPIRED.to_owned());
     deps.db.write(|tx| {
+        let expired = Permit::Refused(EXPIRED.to_owned());
         if tx.decide_approval(&row.id, ApprovalState::Expired, SystemTime::now())? {
             return Ok((expired, ApprovalOutcome::Expired));
         }
@@ -213,7 +280,7 @@ fn expire(deps: &Deps, row: &ApprovalRow) -> Result<(Permit, ApprovalOutcome), S
     })
 }
 
-fn request(row: &ApprovalRow, question: &Question<'_>) -> ApprovalRequest {
+fn request_of(row: &ApprovalRow, question: &Question<'_>) -> ApprovalRequest {
     ApprovalRequest {
         id: row.id.clone(),
         name: row.tool.clone(),
@@ -243,12 +310,11 @@ fn outcome_of(answer: ApprovalAnswer) -> ApprovalOutcome {
 
 impl Actor {
     /// Asks somebody who has just come to a dialog what its turn waits for.
-    pub(super) fn ask_again(&self, caller: &Caller, dialog: DialogKey, session: &SessionId) {
-        if caller.wants.approvals
-            && let Some(request) = self.deps.approvals.open_in(dialog)
-        {
-            let body = Body::ApprovalRequest(request);
-            self.reply(caller, Some(session.clone()), body);
+    pub(super) fn ask_again(&self, caller: &Caller, session: &SessionId) {
+        if caller.wants.approvals {
+            for (session, body) in self.deps.approvals.open_in(|waiting| waiting == session) {
+                self.reply(caller, Some(session), body);
+            }
         }
     }
 
@@ -275,6 +341,50 @@ impl Actor {
         if is_stored {
             self.deps.approvals.answer(id, answer);
         }
+    }
+}
+
+impl Apply<'_, '_> {
+    /// Asks a client that may answer from now on whatever waits in its chat.
+    pub(super) fn may_answer(&mut self, caller: &Caller) {
+        if !caller.wants.approvals {
+            return;
+        }
+        let route = self.actor.clients.route(caller.client);
+        let open = self
+            .actor
+            .deps
+            .approvals
+            .open_in(|session| session.route() == route);
+        for (session, body) in open {
+            self.push(caller, Some(session), body);
+        }
+    }
+
+    /// Shows the remembered answers, or forgets some of them and shows those.
+    pub(super) fn grants(
+        &mut self,
+        caller: &Caller,
+        revoke: Option<&[i64]>,
+    ) -> Result<(), StorageError> {
+        let rows = match revoke {
+            None => self.tx.grants()?,
+            Some(ids) => self.tx.revoke_grants(ids)?,
+        };
+        let grants = rows.into_iter().map(grant_item).collect();
+        self.push(caller, None, Body::Grants { grants });
+        Ok(())
+    }
+}
+
+fn grant_item(row: GrantRow) -> GrantItem {
+    GrantItem {
+        id: row.id,
+        tool: row.tool,
+        summary: row.summary,
+        created_at: row.created_at,
+        n_used: row.n_used,
+        used_at: row.used_at,
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Client {
     choices: Vec<(Route, DialogKey)>,
     /// Whether it wants to know of changes it did not ask for.
     watches: bool,
+    /// Whether it may be asked about tool calls.
+    approves: bool,
 }
 
 impl Client {
@@ -26,6 +28,7 @@ impl Client {
             route,
             choices: Vec::new(),
             watches: false,
+            approves: false,
         }
     }
 
@@ -56,15 +59,19 @@ impl Client {
 #[derive(Default)]
 pub(super) struct Clients {
     known: HashMap<ClientId, Client>,
+    /// Whether [`Clients::approvers`] may give something else than before.
+    approvers_changed: bool,
 }
 
 impl Clients {
     pub(super) fn insert(&mut self, id: ClientId, client: Client) {
+        self.approvers_changed |= client.approves;
         self.known.insert(id, client);
     }
 
     pub(super) fn remove(&mut self, id: ClientId) {
-        self.known.remove(&id);
+        let gone = self.known.remove(&id);
+        self.approvers_changed |= gone.is_some_and(|client| client.approves);
         if self.known.is_empty() {
             self.known.shrink_to_fit();
         }
@@ -86,6 +93,7 @@ impl Clients {
     pub(super) fn choose(&mut self, id: ClientId, route: &Route, key: DialogKey) {
         if let Some(client) = self.known.get_mut(&id) {
             client.choose(route, key);
+            self.approvers_changed |= client.approves;
         }
     }
 
@@ -93,6 +101,8 @@ impl Clients {
     pub(super) fn set_wants(&mut self, id: ClientId, wants: Wants) {
         if let Some(client) = self.known.get_mut(&id) {
             client.watches = wants.sessions;
+            self.approvers_changed |= client.approves != wants.approvals;
+            client.approves = wants.approvals;
         }
     }
 
@@ -103,6 +113,20 @@ impl Clients {
                 && (client.route == *route || client.choices.iter().any(|(chat, _)| chat == route))
         });
         watching.map(|(id, _)| *id).collect()
+    }
+
+    /// Lists the clients that may be asked about tool calls, with the chat each speaks in, if that has changed since the
+    /// last call.
+    pub(super) fn changed_approvers(&mut self) -> Option<Vec<(ClientId, Route)>> {
+        if !std::mem::take(&mut self.approvers_changed) {
+            return None;
+        }
+        let approving = self.known.iter().filter(|(_, client)| client.approves);
+        Some(
+            approving
+                .map(|(id, client)| (*id, client.route.clone()))
+                .collect(),
+        )
     }
 
     /// Takes a client's choice back if it is this dialog.

@@ -12,7 +12,9 @@ mod budget;
 mod clients;
 mod commands;
 mod compress;
+mod detail;
 mod ops;
+mod outage;
 mod outbox;
 mod prompt;
 mod query;
@@ -137,8 +139,12 @@ impl Session {
         let (ask, questions) = bounded(crate::bus::QUERIES);
         let (db, sink) = (deps.db.clone(), deps.sink.clone());
         let redactor = deps.redactor.clone();
+        let answers = query::Answers {
+            model: deps.agent.models.first().model.model_id.clone(),
+            token_limit: deps.agent.context.tokens.into(),
+        };
         let query = spawn_actor("query", STACK_BYTES, fatal, move || {
-            query::serve(&questions, &db, &sink, &redactor);
+            query::serve(&questions, &db, &sink, &redactor, &answers);
         })?;
         let session = spawn_actor("session", STACK_BYTES, fatal, move || {
             let mut actor = actor::Actor::new(deps, inbox, ask, stopped);

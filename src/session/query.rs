@@ -6,14 +6,18 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::apply::shown_input;
+use super::detail::{self, meter_of_dialog};
 use super::search::search;
 use super::{transcript, wording};
 use crate::bus::{
-    Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, Outbound, Sink, TextForm,
+    Body, Caller, DialogInfo, ErrorCode, HistoryItem, ItemState, LoadedDetail, Outbound, Sink,
+    TextForm,
 };
 use crate::chat::{Role, Route, SessionId};
 use crate::observability::Redactor;
-use crate::storage::{Db, DialogKey, DialogRow, StorageError, TurnId, TurnState, Tx};
+use crate::storage::{
+    Db, DetailedPage, DialogKey, DialogRow, StorageError, StoredMessage, TurnId, TurnState, Tx,
+};
 
 /// Messages shown when a dialog is loaded.
 const SHOWN_MESSAGES: usize = 200;
@@ -52,19 +56,57 @@ pub(super) enum Ask {
         limit: usize,
     },
     /// The newest messages of a dialog.
-    Load { dialog: DialogKey },
+    Load {
+        dialog: DialogKey,
+        title: String,
+        /// Whether tool calls and what is known of the model are wanted too.
+        detail: bool,
+        /// Messages before this one instead of the newest.
+        before: Option<i64>,
+    },
+}
+
+/// What clients are told of who answers.
+pub(super) struct Answers {
+    pub(super) model: String,
+    /// How many tokens a request may hold.
+    pub(super) token_limit: u64,
 }
 
 /// Answers questions until the queue is closed.
-pub(super) fn serve(queue: &Receiver<Query>, db: &Db, sink: &Arc<dyn Sink>, redactor: &Redactor) {
+pub(super) fn serve(
+    queue: &Receiver<Query>,
+    db: &Db,
+    sink: &Arc<dyn Sink>,
+    redactor: &Redactor,
+    answers: &Answers,
+) {
     for query in queue {
         let body = match query.ask {
             Ask::List { route, archived } => {
                 list(db, route.as_ref(), archived).map(|dialogs| Body::List { dialogs })
             }
-            Ask::Load { dialog } => {
-                load(db, dialog).map(|(messages, has_more)| Body::Loaded { messages, has_more })
-            }
+            Ask::Load {
+                dialog,
+                title,
+                detail,
+                before,
+            } => db.read(|tx| {
+                let page = page(tx, dialog, detail, before)?;
+                let detail = detail.then(|| -> Result<_, StorageError> {
+                    Ok(LoadedDetail {
+                        before,
+                        title,
+                        model: answers.model.clone(),
+                        meter: meter_of_dialog(tx, dialog, answers.token_limit)?,
+                    })
+                });
+                Ok(Body::Loaded {
+                    messages: page.messages,
+                    has_more: page.has_more,
+                    detail: detail.transpose()?,
+                })
+            }),
             Ask::Dump { dialog } => {
                 transcript::dump(db, dialog, redactor).map(|text| Body::Command {
                     command: "dump".to_owned(),
@@ -141,48 +183,96 @@ pub(super) fn info(row: DialogRow) -> DialogInfo {
 
 /// Returns the newest messages of a dialog, oldest first and waiting inputs last, and whether older ones exist.
 pub fn load(db: &Db, dialog: DialogKey) -> Result<(Vec<HistoryItem>, bool), StorageError> {
-    db.read(|tx| {
-        let (stored, has_more) = tx.newest_visible(dialog, SHOWN_MESSAGES, SHOWN_BYTES)?;
-        let mut turns = TurnStates::default();
-        let mut messages = Vec::with_capacity(stored.len());
-        for row in &stored {
-            let state = match row.message.role {
-                Role::User => turns.state(tx, row.turn)?,
+    let page = db.read(|tx| page(tx, dialog, false, None))?;
+    Ok((page.messages, page.has_more))
+}
+
+/// A page of a dialog as clients see it.
+struct Page {
+    messages: Vec<HistoryItem>,
+    has_more: bool,
+}
+
+fn page(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    detail: bool,
+    before: Option<i64>,
+) -> Result<Page, StorageError> {
+    let page = if detail || before.is_some() {
+        tx.detailed_page(dialog, before, SHOWN_MESSAGES, SHOWN_BYTES)?
+    } else {
+        let (messages, has_more) = tx.newest_visible(dialog, SHOWN_MESSAGES, SHOWN_BYTES)?;
+        DetailedPage {
+            messages,
+            has_more,
+            ..DetailedPage::default()
+        }
+    };
+    let mut turns = TurnStates::default();
+    let mut messages = Vec::with_capacity(page.messages.len());
+    for row in &page.messages {
+        let state = turns.state(tx, row.turn)?;
+        let calls = if detail {
+            detail::calls(tx, row, &page.results, state == ItemState::Running)?
+        } else {
+            Vec::new()
+        };
+        messages.push(HistoryItem {
+            id: Some(row.id),
+            role: row.message.role,
+            content: row.message.shown_text(),
+            created_at: row.created_at,
+            state: match row.message.role {
+                Role::User => state,
                 _ => ItemState::Done,
-            };
-            messages.push(HistoryItem {
-                role: row.message.role,
-                content: row.message.shown_text(),
-                created_at: row.created_at,
-                state,
-            });
-        }
-        let mut bytes: usize = messages
-            .iter()
-            .map(|item: &HistoryItem| item.content.len())
-            .sum();
-        for input in tx.open_inputs_of(dialog)? {
-            if bytes > SHOWN_BYTES {
-                break;
-            }
-            let state = match input.turn {
-                // Its message is in the history already.
-                Some(turn) if stored.iter().any(|row| row.turn == turn) => continue,
-                Some(_) => ItemState::Running,
-                None => ItemState::Queued,
-            };
-            let files = tx.attachment_names(input.id)?;
-            let content = shown_input(&input.content, files.iter().map(String::as_str));
-            bytes += content.len();
-            messages.push(HistoryItem {
-                role: Role::User,
-                content,
-                created_at: input.received_at,
-                state,
-            });
-        }
-        Ok((messages, has_more))
+            },
+            calls,
+        });
+    }
+    if !detail {
+        messages.retain(|item| !item.content.is_empty());
+    }
+    if before.is_none() {
+        add_open_inputs(tx, dialog, &page.messages, &mut messages)?;
+    }
+    Ok(Page {
+        messages,
+        has_more: page.has_more,
     })
+}
+
+/// Adds inputs that wait or whose turn has stored nothing yet.
+fn add_open_inputs(
+    tx: &Tx<'_>,
+    dialog: DialogKey,
+    stored: &[StoredMessage],
+    messages: &mut Vec<HistoryItem>,
+) -> Result<(), StorageError> {
+    let mut bytes: usize = messages.iter().map(|item| item.content.len()).sum();
+    for input in tx.open_inputs_of(dialog)? {
+        if bytes > SHOWN_BYTES {
+            break;
+        }
+        let state = match input.turn {
+            // Its message is in the history already.
+            Some(turn) if stored.iter().any(|row| row.turn == turn) => continue,
+            Some(_) => ItemState::Running,
+            None => ItemState::Queued,
+        };
+        let files = tx.attachment_names(input.id)?;
+        let content = shown_input(&input.content, files.iter().map(String::as_str));
+        bytes += content.len();
+        messages.push(HistoryItem {
+            id: None,
+            role: Role::User,
+            content,
+            created_at: input.received_at,
+            state,
+            calls: Vec::new(),
+        });
+    }
+    Ok(())
 }
 
 /// Looks each turn up once.

@@ -41,6 +41,7 @@ impl Actor {
             Err(error) => {
                 log::error!("the inbox cannot be read: {error}");
                 self.deps.health.degraded(Part::Storage);
+                self.recover_later = true;
             }
         }
     }

@@ -9,7 +9,10 @@ use super::replies::{error_reply, reply_body};
 use super::worker::end_messages;
 use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
-use crate::storage::{DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnState, Tx};
+use crate::observability::Part;
+use crate::storage::{
+    DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnId, TurnState, Tx,
+};
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
 const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
@@ -23,6 +26,16 @@ pub(super) struct StopReport {
     pub(super) joined: bool,
     /// Beginnings of the inputs that were dropped.
     pub(super) dropped: Vec<String>,
+    /// Whether those that wait could not be dropped, because the database cannot be written.
+    pub(super) not_stored: bool,
+}
+
+/// A turn that a person stopped and whose end could not be stored.
+pub(super) struct UnsavedStop {
+    pub(super) dialog: DialogKey,
+    pub(super) input: InboxId,
+    /// The turn, if it had begun.
+    pub(super) turn: Option<TurnId>,
 }
 
 impl Actor {
@@ -122,10 +135,19 @@ impl Actor {
             }
             Ok(())
         });
-        let body = match stored {
-            Ok(()) => reply_body(&reply),
-            Err(error) => self.storage_failed(&error),
-        };
+        if let Err(error) = stored {
+            // They stay queued: what is not stored must not be promised.
+            log::error!("waiting inputs could not be stopped: {error}");
+            self.deps.health.degraded(Part::Storage);
+            if let Some(active) = self.active.get_mut(&key) {
+                for input in waiting.into_iter().rev() {
+                    active.queue.push_front(Work::Input(input));
+                }
+            }
+            report.not_stored = true;
+            return report;
+        }
+        let body = reply_body(&reply);
         for input in waiting {
             for caller in &input.callers {
                 self.reply(caller, Some(session.clone()), body.clone());
@@ -149,26 +171,40 @@ impl Actor {
             return;
         };
         log::warn!("a stopped turn did not end in time; going on without it");
-        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
-        let stored = self.deps.db.write(|tx| {
-            let now = SystemTime::now();
-            let Some(turn) = running.control.turn() else {
-                return tx.close_input(running.input, Outcome::Stopped, &reply);
-            };
-            if !tx.end_turn(turn, TurnState::Stopped, now)? {
-                return Ok(());
-            }
-            end_messages(tx, key, turn, running.input, wording::STOPPED, now)?;
-            tx.interrupt_calls(turn)?;
-            tx.close_input(running.input, Outcome::Stopped, &reply)
-        });
-        if let Err(error) = stored {
+        let stop = UnsavedStop {
+            dialog: key,
+            input: running.input,
+            turn: running.control.turn(),
+        };
+        if let Err(error) = self.store_stop(&stop) {
             log::error!("a stopped turn could not be stored: {error}");
+            self.deps.health.degraded(Part::Storage);
+            if error.is_temporary() {
+                self.unsaved.push(stop);
+            }
         }
+        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
         running.replies.answer(reply);
         if let Some(active) = self.active.get(&key) {
             self.changes.note(key, &active.session, &running.asked_by);
         }
+    }
+
+    /// Stores the end of a turn that a person stopped, unless it has one.
+    pub(super) fn store_stop(&self, stop: &UnsavedStop) -> Result<(), StorageError> {
+        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
+        self.deps.db.write(|tx| {
+            let now = SystemTime::now();
+            let Some(turn) = stop.turn else {
+                return tx.close_input(stop.input, Outcome::Stopped, &reply);
+            };
+            if !tx.end_turn(turn, TurnState::Stopped, now)? {
+                return Ok(());
+            }
+            end_messages(tx, stop.dialog, turn, stop.input, wording::STOPPED, now)?;
+            tx.interrupt_calls(turn)?;
+            tx.close_input(stop.input, Outcome::Stopped, &reply)
+        })
     }
 
     /// Says in a few words what a dialog does.

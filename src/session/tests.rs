@@ -339,6 +339,8 @@ impl Rig {
             caller("shown"),
             InboundBody::Load {
                 session: "cli_chat:local:d1".parse().unwrap(),
+                detail: false,
+                before: None,
             },
         );
         match self.reply("shown") {
@@ -618,6 +620,8 @@ fn each_client_has_its_own_dialog() {
         caller("load"),
         InboundBody::Load {
             session: third.clone(),
+            detail: false,
+            before: None,
         },
     );
     assert_eq!(rig.error("load"), ErrorCode::NotFound);

@@ -98,6 +98,20 @@ pub(super) fn not_stored(error: &StorageError) -> String {
     }
 }
 
+/// For a turn that waits until what it has can be stored.
+pub(super) fn waits_for_disk(error: &StorageError) -> &'static str {
+    match error {
+        StorageError::Full => {
+            "The disk is full: this cannot be saved yet. It goes on by itself when there is space again; do not send the \
+             message again. /stop gives it up."
+        }
+        _ => {
+            "The database cannot be written: this cannot be saved yet. It goes on by itself when the disk works again; do \
+             not send the message again. /stop gives it up."
+        }
+    }
+}
+
 /// Counts things: `1 message`, `3 messages`.
 pub(super) fn count(n: u64, thing: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
@@ -128,7 +142,7 @@ pub(super) const DROPPED: &str = "Stopped before it began.";
 pub(super) const TAKEN_BACK: &str = "Taken back before it began.";
 /// For a turn that could not be begun or ended because the database cannot be written.
 pub(super) const KEPT: &str = "The answer could not be saved: the database cannot be written. Your message is kept and is \
-                               worked on again after the next start; free disk space, and do not send it again.";
+                               worked on again after the next start; see the log, and do not send it again.";
 /// For a turn that ended three processes.
 pub(super) const CRASHED: &str = "PicoBot stopped three times while working on this message, so it was given up. Try it in other words.";
 /// For a turn that was cut off and overtaken by later messages.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::active::TurnControl;
 use super::apply::shown_input;
 use super::compress::{self, Compactor, Owner};
+use super::detail::meter_of_turn;
+use super::outage::persist;
 use super::replies::{Replies, answer_reply, error_reply};
 use super::{Deps, approvals, prompt, wording};
 use crate::agent::compress::shown;
@@ -20,7 +22,7 @@ use crate::agent::{
     INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
     Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
 };
-use crate::bus::{Body, ErrorCode};
+use crate::bus::{Body, ErrorCode, Meter};
 use crate::chat::{
     Attachment, CallRecord, Image, Message, Part, Role, SessionId, StopReason, ToolCall,
     ToolResult, Usage,
@@ -66,9 +68,7 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             log::error!("a turn could not begin: {error}");
-            deps.health.degraded(HealthPart::Storage);
-            job.replies
-                .answer(error_reply(ErrorCode::Storage, wording::KEPT));
+            leave(job);
         }
         Err(_) => fail_crashed(deps, job),
     }
@@ -86,21 +86,37 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
     log::error!("turn {reference} panicked");
     let message = format!("Internal error, reference {reference:X}. The log has the details.");
     let reply = error_reply(ErrorCode::Internal, &message);
-    let stored = deps.db.write(|tx| {
-        if let Some(turn) = job.control.turn() {
-            let now = SystemTime::now();
-            if !tx.end_turn(turn, TurnState::Failed, now)? {
-                return Ok(());
+    let stored = persist(deps, job, || {
+        deps.db.write(|tx| {
+            if let Some(turn) = job.control.turn() {
+                let now = SystemTime::now();
+                if !tx.end_turn(turn, TurnState::Failed, now)? {
+                    return Ok(());
+                }
+                end_messages(tx, job.dialog, turn, job.input, &message, now)?;
+                tx.interrupt_calls(turn)?;
             }
-            end_messages(tx, job.dialog, turn, job.input, &message, now)?;
-            tx.interrupt_calls(turn)?;
-        }
-        tx.close_input(job.input, Outcome::Failed, &reply)
+            tx.close_input(job.input, Outcome::Failed, &reply)
+        })
     });
     if let Err(error) = stored {
         log::error!("the end of turn {reference} could not be stored: {error}");
     }
     job.replies.answer(reply);
+}
+
+/// Answers for a turn that stays open in the database.
+fn leave(job: &TurnJob) {
+    let (code, message) = if job.control.is_cut_off() {
+        (ErrorCode::ShuttingDown, wording::ENDING)
+    } else if job.control.is_stopped() {
+        (ErrorCode::Stopped, wording::STOPPED)
+    } else {
+        (ErrorCode::Storage, wording::KEPT)
+    };
+    job.control.leave();
+    // A turn that was ended from outside has been answered already; then this reaches nobody.
+    job.replies.answer(error_reply(code, message));
 }
 
 /// What is loaded at a turn's start.
@@ -166,7 +182,7 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn begin(deps: &'a Deps, job: &'a TurnJob) -> Result<Begun<Self>, StorageError> {
         let began = Instant::now();
-        let loaded = match deps.db.write_relaxed(|tx| load(tx, job))? {
+        let loaded = match persist(deps, job, || deps.db.write_relaxed(|tx| load(tx, job)))? {
             Begun::Turn(loaded) => loaded,
             Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
         };
@@ -366,10 +382,12 @@ impl<'a> Turn<'a> {
             })
             .collect();
         let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
-        self.deps.db.write(|tx| {
-            let (dialog, context) = (self.job.dialog, &self.loaded.context);
-            tx.rewrite_from(dialog, context, from, &rest)?;
-            tx.history(dialog, context)
+        persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                let (dialog, context) = (self.job.dialog, &self.loaded.context);
+                tx.rewrite_from(dialog, context, from, &rest)?;
+                tx.history(dialog, context)
+            })
         })
     }
 
@@ -379,14 +397,16 @@ impl<'a> Turn<'a> {
             return Ok(None);
         }
         let turn = self.loaded.turn;
-        let begun = self.deps.db.read(|tx| {
-            open.into_iter()
-                .filter_map(|call| match tx.call_started(turn, &call.id) {
-                    Ok(true) => Some(Ok(call)),
-                    Ok(false) => None,
-                    Err(error) => Some(Err(error)),
-                })
-                .collect::<Result<Vec<_>, _>>()
+        let begun = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                open.iter()
+                    .filter_map(|call| match tx.call_started(turn, &call.id) {
+                        Ok(true) => Some(Ok(call.clone())),
+                        Ok(false) => None,
+                        Err(error) => Some(Err(error)),
+                    })
+                    .collect::<Result<Vec<_>, _>>()
+            })
         })?;
         if begun.is_empty() {
             return Ok(None);
@@ -403,14 +423,10 @@ impl<'a> Turn<'a> {
 
     /// Ends this thread's work on a turn that stays open in the database: the next process goes on with it.
     fn leave(self) {
-        let (code, message) = if self.job.control.is_cut_off() {
+        if self.job.control.is_cut_off() {
             self.uncount();
-            (ErrorCode::ShuttingDown, wording::ENDING)
-        } else {
-            (ErrorCode::Storage, wording::KEPT)
-        };
-        // A turn that was ended from outside has been answered already; then this reaches nobody.
-        self.job.replies.answer(error_reply(code, message));
+        }
+        leave(self.job);
     }
 
     /// Ending in order is no sign that the turn ends processes.
@@ -432,12 +448,13 @@ impl<'a> Turn<'a> {
             });
         }
         crash_point("turn-ended");
-        let stored = self.deps.db.write(|tx| self.store_end(tx, &ended, &rest));
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| self.store_end(tx, &ended, &rest))
+        });
         crash_point("turn-stored");
         let took = self.began.elapsed();
         match stored {
             Ok(true) => {
-                self.deps.health.ok(HealthPart::Storage);
                 if ended.state == TurnState::Done {
                     self.deps.health.ok(HealthPart::Provider);
                 }
@@ -446,11 +463,7 @@ impl<'a> Turn<'a> {
             Ok(false) => return,
             Err(error) => {
                 log::error!("turn {} could not be stored: {error}", self.loaded.turn.0);
-                self.deps.health.degraded(HealthPart::Storage);
-                self.job
-                    .replies
-                    .answer(error_reply(ErrorCode::Storage, wording::KEPT));
-                return;
+                return self.leave();
             }
         }
         self.deps.observers.tell(Event::TurnFinished {
@@ -459,9 +472,11 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
+        let meter = self.meter();
         self.job.replies.tell(
             |caller| caller.wants.turns,
             || Body::TurnFinished {
+                meter: meter.clone(),
                 turn: self.loaded.turn.0,
                 usage,
                 model: model.clone(),
@@ -470,6 +485,16 @@ impl<'a> Turn<'a> {
             },
         );
         self.job.replies.answer(ended.reply);
+    }
+
+    /// Returns what clients may count. A failed read costs only that.
+    fn meter(&self) -> Meter {
+        let (turn, limit) = (self.loaded.turn, u64::from(self.deps.agent.context.tokens));
+        let read = self.deps.db.read(|tx| meter_of_turn(tx, turn, limit));
+        read.unwrap_or_else(|error| {
+            log::warn!("turn {}: {error}", turn.0);
+            Meter::default()
+        })
     }
 
     fn store_end(&self, tx: &Tx<'_>, ended: &Ended, rest: &Step) -> Result<bool, StorageError> {
@@ -613,14 +638,16 @@ impl StepJournal<'_> {
     /// Commits something about the turn, unless it was ended from outside.
     fn write(
         &self,
-        store: impl FnOnce(&Tx<'_>) -> Result<(), StorageError>,
+        store: impl Fn(&Tx<'_>) -> Result<(), StorageError>,
     ) -> Result<(), JournalError> {
-        let stored = self.deps.db.write(|tx| {
-            let runs = tx.turn_runs(self.turn)?;
-            if runs {
-                store(tx)?;
-            }
-            Ok(runs)
+        let stored = persist(self.deps, self.job, || {
+            self.deps.db.write(|tx| {
+                let runs = tx.turn_runs(self.turn)?;
+                if runs {
+                    store(tx)?;
+                }
+                Ok(runs)
+            })
         });
         match stored {
             Ok(true) => Ok(()),
@@ -630,7 +657,6 @@ impl StepJournal<'_> {
                     "a step of turn {} could not be stored: {error}",
                     self.turn.0
                 );
-                self.deps.health.degraded(HealthPart::Storage);
                 Err(JournalError)
             }
         }
@@ -668,10 +694,12 @@ impl Journal for StepJournal<'_> {
         if !self.resumed {
             return Ok(SoFar::default());
         }
-        let read = self.deps.db.read(|tx| {
-            Ok(SoFar {
-                calls: tx.call_prints(self.turn)?,
-                tokens: tx.turn_tokens(self.turn)?,
+        let read = persist(self.deps, self.job, || {
+            self.deps.db.read(|tx| {
+                Ok(SoFar {
+                    calls: tx.call_prints(self.turn)?,
+                    tokens: tx.turn_tokens(self.turn)?,
+                })
             })
         });
         read.map_err(|error| {
@@ -683,7 +711,6 @@ impl Journal for StepJournal<'_> {
     fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
         let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
             log::error!("a question could not be stored: {error}");
-            self.deps.health.degraded(HealthPart::Storage);
             JournalError
         })?;
         // The next process asks again.

@@ -250,13 +250,16 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Forgets a remembered answer; returns false if there is none with this number.
-    pub fn revoke_grant(&self, id: i64) -> Result<bool, StorageError> {
-        let changed = self
-            .sql
-            .prepare_cached("DELETE FROM grants WHERE id = ?1")?
-            .execute([id])?;
-        Ok(changed == 1)
+    /// Forgets the remembered answers with these numbers and returns those there were.
+    pub fn revoke_grants(&self, ids: &[i64]) -> Result<Vec<GrantRow>, StorageError> {
+        let mut revoked = self.grants()?;
+        revoked.retain(|row| ids.contains(&row.id));
+        for row in &revoked {
+            self.sql
+                .prepare_cached("DELETE FROM grants WHERE id = ?1")?
+                .execute([row.id])?;
+        }
+        Ok(revoked)
     }
 }
 
@@ -348,8 +351,8 @@ mod tests {
             let grants = tx.grants().unwrap();
             assert_eq!(grants.len(), 1);
             assert_eq!((grants[0].n_used, grants[0].used_at), (1, Some(at(7))));
-            assert!(tx.revoke_grant(grants[0].id).unwrap());
-            assert!(!tx.revoke_grant(grants[0].id).unwrap());
+            assert_eq!(tx.revoke_grants(&[grants[0].id, 99]).unwrap(), grants);
+            assert_eq!(tx.revoke_grants(&[grants[0].id]).unwrap(), []);
             assert!(!tx.use_grant("bash", r#"["make"]"#, at(8)).unwrap());
         });
     }

@@ -399,7 +399,8 @@ fn size_of(database: &Path) -> u64 {
         .sum()
 }
 
-fn free_bytes(folder: &Path) -> Option<u64> {
+/// Returns the room left on the disk of a file or folder, as far as its user may take it.
+pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -197,6 +197,72 @@ impl Tx<'_> {
             .query_row(params![to_millis(since), currency], |row| row.get(0))?)
     }
 
+    /// Returns how a call of a turn ended and how long it took, if that is known.
+    pub fn call_record(
+        &self,
+        turn: TurnId,
+        call_id: &str,
+    ) -> Result<Option<(String, Option<Duration>)>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT state, took_ms FROM tool_calls WHERE turn = ?1 AND call_id = ?2",
+        )?;
+        let row = statement
+            .query_row(params![turn.0, call_id], |row| {
+                let took: Option<i64> = row.get(1)?;
+                let took = took.and_then(|ms| u64::try_from(ms).ok());
+                Ok((row.get(0)?, took.map(Duration::from_millis)))
+            })
+            .optional()?;
+        Ok(row)
+    }
+
+    /// Returns the tokens of a turn's last answered model call, in and out; `None` if they are not known.
+    pub fn context_of_turn(&self, turn: TurnId) -> Result<Option<u64>, StorageError> {
+        let found: Option<Option<i64>> = self
+            .sql
+            .prepare_cached(
+                "SELECT input_tokens + output_tokens FROM model_calls
+                 WHERE turn = ?1 AND purpose = 'turn' AND outcome = 'ok' ORDER BY id DESC LIMIT 1",
+            )?
+            .query_row([turn.0], |row| row.get(0))
+            .optional()?;
+        Ok(found
+            .flatten()
+            .and_then(|tokens| u64::try_from(tokens).ok()))
+    }
+
+    /// The same for the newest turn of a dialog that asked a model.
+    pub fn context_of_dialog(&self, dialog: DialogKey) -> Result<Option<u64>, StorageError> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT id FROM turns WHERE dialog = ?1 ORDER BY id DESC LIMIT 8")?;
+        let turns = statement.query_map([dialog.0], |row| Ok(TurnId(row.get(0)?)))?;
+        for turn in turns {
+            let context = self.context_of_turn(turn?)?;
+            if context.is_some() {
+                return Ok(context);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what the model calls of a turn cost, and the currency; `None` if a price is not known or there are several
+    /// currencies.
+    pub fn cost_of_turn(&self, turn: TurnId) -> Result<Option<(f64, String)>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT sum(cost), min(currency), count(DISTINCT currency), sum(cost IS NULL AND outcome = 'ok')
+             FROM model_calls WHERE turn = ?1",
+        )?;
+        let row: (Option<f64>, Option<String>, i64, Option<i64>) = statement
+            .query_row([turn.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        Ok(match row {
+            (Some(cost), Some(currency), 1, Some(0)) => Some((cost, currency)),
+            _ => None,
+        })
+    }
+
     /// Returns what the model calls of a dialog came to.
     pub fn dialog_usage(&self, dialog: DialogKey) -> Result<DialogUsage, StorageError> {
         let tokens = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());

@@ -7,14 +7,13 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::backups::Backups;
+use super::backups::{self, Backups};
 use super::error::StorageError;
 use super::schema;
 
@@ -25,6 +24,8 @@ const OLDEST_LIBRARY: i32 = 3_051_003;
 /// A write-ahead log larger than this is moved into the file and cut when there is time. Checkpoints keep it near 4 MB
 /// (1,000 pages); a large transaction, or somebody who reads for long, lets it grow.
 const LARGE_LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// Room that a disk which was full must have before it counts as working again.
+const ENOUGH_BYTES: u64 = 1024 * 1024;
 /// How long a statement waits for another process.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Every statement of a turn stays prepared.
@@ -36,8 +37,6 @@ pub struct Db {
     path: PathBuf,
     unchecked: bool,
     backups: Option<Backups>,
-    /// Rows changed by committed transactions.
-    changes: AtomicU64,
 }
 
 /// A running transaction; the query methods are spread over this module's files.
@@ -94,7 +93,6 @@ impl Db {
             path: path.to_owned(),
             unchecked: after_crash && size > CHECK_AT_OPEN_BYTES,
             backups,
-            changes: AtomicU64::new(0),
         };
         if after_crash && !db.unchecked {
             db.check()?;
@@ -208,9 +206,12 @@ impl Db {
         }
     }
 
-    /// Counts the rows that committed transactions changed: a larger number proves that the disk took a write.
-    pub fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+    /// Tells whether the disk takes writes again after it failed: one is made, and there must be room for some more.
+    pub fn probe(&self, now: SystemTime) -> Result<(), StorageError> {
+        if backups::free_bytes(&self.path).is_some_and(|free| free < ENOUGH_BYTES) {
+            return Err(StorageError::Full);
+        }
+        self.write(|tx| tx.probe(now))
     }
 
     /// Returns where backups of this database are kept, if it has any place for them.
@@ -254,14 +255,9 @@ impl Db {
         behavior: TransactionBehavior,
         run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let before = connection.total_changes();
         let transaction = connection.transaction_with_behavior(behavior)?;
         let value = run(&Tx { sql: &transaction })?;
         transaction.commit()?;
-        let changed = connection.total_changes() - before;
-        if changed > 0 {
-            self.changes.fetch_add(changed, Ordering::Relaxed);
-        }
         Ok(value)
     }
 

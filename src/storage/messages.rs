@@ -1,5 +1,6 @@
 //! The `messages` table: a dialog's history, in the order of its row ids.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use rusqlite::{Row, params};
@@ -11,7 +12,7 @@ use super::error::StorageError;
 use super::parts::{from_json, role_from, role_word, to_json};
 use super::turns::TurnId;
 use super::{from_millis, to_millis};
-use crate::chat::{Image, Message, Native, Part, Role};
+use crate::chat::{Image, Message, Native, Part, Role, ToolResult};
 
 /// A message with its place in the database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +25,17 @@ pub struct StoredMessage {
     pub message: Message,
     /// When it was stored.
     pub created_at: SystemTime,
+}
+
+/// Messages with everything that was done; see [`Tx::detailed_page`].
+#[derive(Clone, Debug, Default)]
+pub struct DetailedPage {
+    /// The messages of people and models, oldest first.
+    pub messages: Vec<StoredMessage>,
+    /// The results of their tool calls by call id.
+    pub results: HashMap<String, ToolResult>,
+    /// Whether older ones exist.
+    pub has_more: bool,
 }
 
 const COLUMNS: &str = "id, turn, role, parts, provider, model, native, created_at";
@@ -243,6 +255,48 @@ impl Tx<'_> {
         }
         found.reverse();
         Ok((found, false))
+    }
+
+    /// Returns a page of messages with everything that was done: the newest, or those before a row; oldest first. Tool
+    /// results come apart, by call id. At most `limit` messages of together `max_bytes`, but one at least; also tells
+    /// whether older ones exist. Images come without their bytes.
+    pub fn detailed_page(
+        &self,
+        dialog: DialogKey,
+        before: Option<i64>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<DetailedPage, StorageError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id < ?2 ORDER BY id DESC"
+        ))?;
+        let mut rows = statement.query(params![dialog.0, before.unwrap_or(i64::MAX)])?;
+        let mut page = DetailedPage::default();
+        let mut bytes = 0;
+        while let Some(row) = rows.next()? {
+            let stored = from_row(row)?;
+            if stored.message.role == Role::Tool {
+                for result in stored.message.tool_results() {
+                    page.results.insert(result.call_id.clone(), result.clone());
+                }
+                continue;
+            }
+            if !counts(&stored.message) && stored.message.tool_calls().next().is_none() {
+                continue;
+            }
+            bytes += stored.message.shown_text().len();
+            for call in stored.message.tool_calls() {
+                let result = page.results.get(&call.id);
+                bytes += call.arguments.len() + result.map_or(0, |result| result.content.len());
+            }
+            if page.messages.len() == limit || (bytes > max_bytes && !page.messages.is_empty()) {
+                page.has_more = true;
+                break;
+            }
+            page.messages.push(stored);
+        }
+        page.messages.reverse();
+        Ok(page)
     }
 
     /// Replaces a dialog's history from a row on, without what a summary stands for: what had to be repaired is stored

@@ -31,7 +31,7 @@ pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;
 pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply, fingerprint};
 pub use lock::{InstanceLock, Kind, LockError, LockInfo};
-pub use messages::StoredMessage;
+pub use messages::{DetailedPage, StoredMessage};
 pub use outbox::{Delivery, DeliveryInfo, Expired, OutboxRow, Shown};
 pub use prompts::Prompt;
 pub use turns::{TurnId, TurnRow, TurnState};

@@ -78,6 +78,12 @@ pub enum ClientBody {
     LoadSession {
         /// The dialog.
         session_id: String,
+        /// Whether tool calls, ids and what is known of the model are wanted too. Additive.
+        #[serde(skip_serializing_if = "is_false")]
+        detail: bool,
+        /// The `id` of a message: shows those before it instead of the newest. Additive.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
     },
     /// Names a dialog.
     RenameSession {
@@ -138,12 +144,20 @@ pub enum ClientBody {
     Outbox {
         /// What to do.
         action: OutboxAction,
-        /// The deliveries meant, at most [`MAX_OUTBOX_IDS`]; all that the action can change if left out.
+        /// The deliveries meant, at most [`MAX_IDS`]; all that the action can change if left out.
         #[serde(skip_serializing_if = "Option::is_none")]
         ids: Option<Vec<i64>>,
         /// Whether `list` shows what was sent or dropped too; false if left out.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         include_sent: bool,
+    },
+    /// Shows or takes back remembered answers to approval requests. Needs the token. Additive.
+    Grants {
+        /// What to do.
+        action: GrantsAction,
+        /// The grants meant, at most [`MAX_IDS`]; none of them if left out of `revoke`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ids: Option<Vec<i64>>,
     },
     /// Answers an `approval_request`. Additive.
     ApprovalReply {
@@ -172,8 +186,8 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// Most deliveries named in one request.
-pub const MAX_OUTBOX_IDS: usize = 1_000;
+/// Most numbers of deliveries or grants named in one request.
+pub const MAX_IDS: usize = 1_000;
 
 /// What is done with deliveries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -185,6 +199,16 @@ pub enum OutboxAction {
     Retry,
     /// Gives those up that were not sent.
     Drop,
+}
+
+/// What is done with grants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantsAction {
+    /// Shows them.
+    List,
+    /// Forgets those named.
+    Revoke,
 }
 
 /// Most images of one input.
@@ -220,4 +244,8 @@ pub enum Decision {
     Always,
     /// No.
     Deny,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

@@ -14,12 +14,12 @@ mod time;
 mod tests;
 
 pub use client::{
-    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS,
+    ClientBody, ClientMessage, Decision, ExportForm, GrantsAction, InputImage, MAX_IDS, MAX_IMAGES,
     MAX_QUERY_CHARS, OutboxAction,
 };
 pub use parse::{FaultCode, ParseFault};
 pub use server::{
-    CommandInfo, DeliveryEntry, FoundMessage, FrameError, Glance, HistoryEntry, ServerBody,
-    ServerMessage, SessionInfo, TokenUsage,
+    CommandInfo, DeliveryEntry, FoundMessage, FrameError, Glance, GrantEntry, HistoryCall,
+    HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;

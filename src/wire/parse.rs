@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{
-    ClientBody, ClientMessage, Decision, ExportForm, InputImage, MAX_IMAGES, MAX_OUTBOX_IDS,
+    ClientBody, ClientMessage, Decision, ExportForm, GrantsAction, InputImage, MAX_IDS, MAX_IMAGES,
     MAX_QUERY_CHARS, OutboxAction,
 };
 use super::nearest::nearest;
@@ -34,7 +34,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Every known `type`, for suggestions.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 17] = [
     "user_input",
     "clear_history",
     "create_session",
@@ -50,6 +50,7 @@ const TYPES: [&str; 16] = [
     "export_session",
     "search_messages",
     "outbox",
+    "grants",
     "approval_reply",
 ];
 
@@ -107,6 +108,9 @@ struct Fields<'a> {
     #[serde(borrow)]
     include_archived: Option<&'a RawValue>,
     #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    before: Option<&'a RawValue>,
     all_chats: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
@@ -188,6 +192,8 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         },
         "load_session" => ClientBody::LoadSession {
             session_id: required(fields.session_id, "session_id")?,
+            detail: flag(fields.detail, "detail")?,
+            before: cursor(fields.before)?,
         },
         "rename_session" => ClientBody::RenameSession {
             session_id: optional(fields.session_id, "session_id")?,
@@ -215,8 +221,12 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         "search_messages" => search_messages(fields)?,
         "outbox" => ClientBody::Outbox {
             action: outbox_action(fields)?,
-            ids: outbox_ids(fields)?,
+            ids: ids(fields)?,
             include_sent: flag(fields.include_sent, "include_sent")?,
+        },
+        "grants" => ClientBody::Grants {
+            action: grants_action(fields)?,
+            ids: ids(fields)?,
         },
         "approval_reply" => ClientBody::ApprovalReply {
             approval_id: label(required(fields.approval_id, "approval_id")?, "approval_id")?,
@@ -360,6 +370,15 @@ fn flag(raw: Option<&RawValue>, name: &str) -> Result<bool, Fault> {
     })
 }
 
+/// Reads the `id` of a message.
+fn cursor(raw: Option<&RawValue>) -> Result<Option<i64>, Fault> {
+    raw.map(|raw| {
+        serde_json::from_str(raw.get())
+            .map_err(|_| wrong("before", "must be the `id` of a message", raw))
+    })
+    .transpose()
+}
+
 fn capabilities(fields: &Fields<'_>) -> Result<Vec<String>, Fault> {
     let Some(raw) = fields.capabilities else {
         return Ok(Vec::new());
@@ -422,6 +441,17 @@ fn outbox_action(fields: &Fields<'_>) -> Result<OutboxAction, Fault> {
     }
 }
 
+fn grants_action(fields: &Fields<'_>) -> Result<GrantsAction, Fault> {
+    match required(fields.action, "action")?.as_str() {
+        "list" => Ok(GrantsAction::List),
+        "revoke" => Ok(GrantsAction::Revoke),
+        other => Err(Fault::bad(format!(
+            "The field `action` must be `list` or `revoke`, not `{}`.",
+            echo(other)
+        ))),
+    }
+}
+
 /// Reads an integer of a range, or what stands for a missing one.
 fn whole(
     raw: Option<&RawValue>,
@@ -443,15 +473,15 @@ fn whole(
         })
 }
 
-fn outbox_ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
+fn ids(fields: &Fields<'_>) -> Result<Option<Vec<i64>>, Fault> {
     let Some(raw) = fields.ids else {
         return Ok(None);
     };
     let ids: Vec<i64> = serde_json::from_str(raw.get())
         .map_err(|_| wrong("ids", "must be a list of integers", raw))?;
-    if ids.len() > MAX_OUTBOX_IDS {
+    if ids.len() > MAX_IDS {
         return Err(Fault::bad(format!(
-            "The field `ids` has {} entries; at most {MAX_OUTBOX_IDS} can be named at once.",
+            "The field `ids` has {} entries; at most {MAX_IDS} can be named at once.",
             ids.len()
         )));
     }

@@ -92,6 +92,21 @@ pub enum ServerBody<'a> {
         messages: Vec<HistoryEntry<'a>>,
         /// Whether older ones exist.
         has_more: bool,
+        /// The `before` of the request. Additive, with `detail` only, as are the fields below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
+        /// The dialog's title.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<Cow<'a, str>>,
+        /// The model that answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Cow<'a, str>>,
+        /// How many tokens a request may hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_limit: Option<u64>,
+        /// Tokens of the newest model call of the dialog, if known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context_tokens: Option<u64>,
     },
     /// A dialog has a new title.
     SessionRenamed {
@@ -124,6 +139,11 @@ pub enum ServerBody<'a> {
     OutboxList {
         /// The deliveries.
         deliveries: Vec<DeliveryEntry<'a>>,
+    },
+    /// The answer to `grants`: what there is, or what was forgotten. Additive.
+    GrantsList {
+        /// The grants, oldest first.
+        grants: Vec<GrantEntry<'a>>,
     },
     /// Everything before the `ping` is stored.
     Pong {},
@@ -217,6 +237,18 @@ pub enum ServerBody<'a> {
         stop_reason: Option<Cow<'a, str>>,
         /// How long it took, in milliseconds.
         took_ms: u64,
+        /// Tokens of its last model call: how full the context is. Left out if not known, as are the three below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context_tokens: Option<u64>,
+        /// How many tokens a request may hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_limit: Option<u64>,
+        /// What its model calls cost, in `currency`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<serde_json::Number>,
+        /// The currency of `cost`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        currency: Option<Cow<'a, str>>,
     },
     /// A tool call waits for a person's yes. Additive.
     ApprovalRequest {
@@ -324,6 +356,51 @@ pub struct HistoryEntry<'a> {
     pub created_at: Cow<'a, str>,
     /// `done`, `queued`, `running`, `failed` or `stopped`.
     pub state: Cow<'a, str>,
+    /// Its number, for `before`. Additive, with `detail` only, as are the fields below; waiting inputs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    /// The model's reasoning, where it is kept in the open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Cow<'a, str>>,
+    /// The tool calls of an assistant message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<HistoryCall<'a>>,
+}
+
+/// One tool call of a loaded dialog.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HistoryCall<'a> {
+    /// The call's id.
+    pub call_id: Cow<'a, str>,
+    /// The tool.
+    pub name: Cow<'a, str>,
+    /// Its arguments as the model wrote them: JSON text, not checked.
+    pub arguments: Cow<'a, str>,
+    /// The result, perhaps shortened; empty while it runs.
+    pub content: Cow<'a, str>,
+    /// `running`, `done`, `failed`, `stopped` or `interrupted`.
+    pub state: Cow<'a, str>,
+    /// How long it took, in milliseconds, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+}
+
+/// A remembered answer to an approval request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GrantEntry<'a> {
+    /// Its number.
+    pub id: i64,
+    /// The tool.
+    pub name: Cow<'a, str>,
+    /// What it allows, on one line.
+    pub summary: Cow<'a, str>,
+    /// When it was given, RFC 3339 in UTC.
+    pub created_at: Cow<'a, str>,
+    /// How many calls it has let through.
+    pub n_used: u64,
+    /// When the last of them was, RFC 3339 in UTC; left out if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Cow<'a, str>>,
 }
 
 /// One delivery to a channel that pushes.

@@ -56,8 +56,10 @@ fn client_messages_of_the_old_part() {
         @r#"{"type":"create_session","title":"Trip"}"#);
     assert_snapshot!(client(ClientBody::ListSessions { include_archived: true, all_chats: false }),
         @r#"{"type":"list_sessions","include_archived":true}"#);
-    assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into() }),
+    assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into(), detail: false, before: None }),
         @r#"{"type":"load_session","session_id":"a:b:c"}"#);
+    assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into(), detail: true, before: Some(12) }),
+        @r#"{"type":"load_session","session_id":"a:b:c","detail":true,"before":12}"#);
     assert_snapshot!(client(ClientBody::RenameSession { session_id: None, title: "Trip".into() }),
         @r#"{"type":"rename_session","title":"Trip"}"#);
     assert_snapshot!(client(ClientBody::RenameSession { session_id: some("a:b:c"), title: "Trip".into() }),
@@ -114,8 +116,11 @@ fn server_messages_of_the_old_part() {
         content: content.clone(),
         created_at: "2026-03-01T08:30:00.000Z".into(),
         state: "queued".into(),
+        id: None,
+        reasoning: None,
+        tool_calls: Vec::new(),
     };
-    assert_snapshot!(server(ServerBody::SessionLoaded { session_id: SESSION, messages: vec![entry], has_more: false }),
+    assert_snapshot!(server(ServerBody::SessionLoaded { session_id: SESSION, messages: vec![entry], has_more: false, before: None, title: None, model: None, token_limit: None, context_tokens: None }),
         @r#"{"type":"session_loaded","session_id":"cli_chat:local:d1","messages":[{"role":"user","content":"你好 \"x\"","created_at":"2026-03-01T08:30:00.000Z","state":"queued"}],"has_more":false}"#);
     assert_snapshot!(server(ServerBody::SessionRenamed { session_id: SESSION, title }),
         @r#"{"type":"session_renamed","session_id":"cli_chat:local:d1","title":"Trip"}"#);
@@ -203,6 +208,10 @@ fn turn_finished(stop_reason: Option<Cow<'static, str>>) -> ServerBody<'static> 
         model: "gpt-4o".into(),
         stop_reason,
         took_ms: 800,
+        context_tokens: None,
+        token_limit: None,
+        cost: None,
+        currency: None,
     }
 }
 
@@ -269,6 +278,14 @@ fn faults_say_what_is_wrong() {
     check(
         r#"{"type":"rename_session","title":""}"#,
         "The field `title` is empty.",
+    );
+    check(
+        r#"{"type":"load_session","session_id":"a:b:c","before":"x"}"#,
+        r#"The field `before` must be the `id` of a message, not `"x"`."#,
+    );
+    check(
+        r#"{"type":"load_session","session_id":"a:b:c","detail":1}"#,
+        "The field `detail` must be true or false, not `1`.",
     );
     check(
         r#"{"type":"list_sessions","include_archived":"yes"}"#,
@@ -574,7 +591,7 @@ fn the_protocol_page_shows_true_messages() {
         assert_eq!(written_back, line);
     }
     assert!(!shown.contains("unknown"));
-    assert_eq!(shown.len(), 16 + 28, "a type has no example: {shown:?}");
+    assert_eq!(shown.len(), 17 + 29, "a type has no example: {shown:?}");
 }
 
 prop_compose! {
@@ -620,7 +637,11 @@ fn any_client_body() -> impl Strategy<Value = ClientBody> {
             include_archived,
             all_chats: false,
         }),
-        ".{0,40}".prop_map(|session_id| ClientBody::LoadSession { session_id }),
+        ".{0,40}".prop_map(|session_id| ClientBody::LoadSession {
+            session_id,
+            detail: true,
+            before: Some(7)
+        }),
         (optional(), text)
             .prop_map(|(session_id, title)| ClientBody::RenameSession { session_id, title }),
         optional().prop_map(|session_id| ClientBody::ArchiveSession { session_id }),
@@ -678,8 +699,23 @@ fn every_server_body(text: &str) -> Vec<ServerBody<'_>> {
                 content: text.clone(),
                 created_at: text.clone(),
                 state: text.clone(),
+                id: Some(5),
+                reasoning: Some(text.clone()),
+                tool_calls: vec![HistoryCall {
+                    call_id: text.clone(),
+                    name: text.clone(),
+                    arguments: text.clone(),
+                    content: text.clone(),
+                    state: text.clone(),
+                    took_ms: Some(1),
+                }],
             }],
             has_more: true,
+            before: Some(-1),
+            title: Some(text.clone()),
+            model: Some(text.clone()),
+            token_limit: Some(1),
+            context_tokens: Some(2),
         },
         ServerBody::AssistantDelta {
             content: text.clone(),

@@ -131,6 +131,31 @@ fn a_client_without_the_token_is_not_asked() {
 }
 
 #[test]
+fn another_client_of_the_chat_may_answer() {
+    let stage = stage([
+        shell("c1", "touch a"),
+        shell("c2", "touch b"),
+        Answer::text("Both."),
+    ]);
+    let mut watcher = approver(&stage);
+    watcher.ping();
+    let mut asker = stage.client();
+    asker.say("go");
+    let first = question(&mut watcher);
+    assert!(first.get("request_id").is_none());
+    reply(&mut watcher, &first, "allow");
+    let second = question(&mut watcher);
+    drop(watcher);
+    // Who comes later is asked what still waits.
+    let mut late = approver(&stage);
+    let again = question(&mut late);
+    assert_eq!(again["approval_id"], second["approval_id"]);
+    reply(&mut late, &again, "allow");
+    let end = asker.until(&["assistant_response"]).pop().unwrap();
+    assert_eq!(end["content"], "Both.");
+}
+
+#[test]
 fn rules_and_the_block_list_deny() {
     let stage = stage([
         Answer::calls([
@@ -243,4 +268,43 @@ fn without_a_sandbox_every_command_asks() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!home.workspace().join("a").exists());
     assert!(home.workspace().join("b").exists());
+}
+
+#[test]
+fn what_is_remembered_is_listed_and_taken_back() {
+    let touch = || shell("c1", "touch x");
+    let stage = stage([touch(), Answer::text("One."), touch(), Answer::text("Two.")]);
+    let mut client = approver(&stage);
+    client.say("go");
+    let asked = question(&mut client);
+    reply(&mut client, &asked, "always");
+    client.until(&["assistant_response"]);
+    let approvals = |arguments: &[&str]| {
+        let mut command = command(&stage.home, "approvals");
+        run(command.args(arguments))
+    };
+    let listed = approvals(&[]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(
+        listed.stdout.contains("bash") && listed.stdout.contains("touch x"),
+        "{listed:?}"
+    );
+    let listed: Value = serde_json::from_str(&approvals(&["list", "--json"]).stdout).unwrap();
+    let id = listed["grants"][0]["id"].to_string();
+    assert_eq!(listed["grants"][0]["n_used"], 0);
+
+    let missed = approvals(&["revoke", "99", "-y"]);
+    assert_eq!(missed.code, Some(1), "{missed:?}");
+    assert_eq!(
+        approvals(&["revoke", &id]).code,
+        Some(2),
+        "no terminal and no -y"
+    );
+    let revoked = approvals(&["revoke", &id, "-y"]);
+    assert_eq!(revoked.stdout, "1 revoked\n", "{revoked:?}");
+    client.say("again");
+    let asked = question(&mut client);
+    assert_eq!(asked["summary"], "touch x", "it is asked again");
+    reply(&mut client, &asked, "deny");
+    client.until(&["assistant_response"]);
 }

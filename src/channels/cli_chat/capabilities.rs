@@ -117,6 +117,7 @@ pub(super) fn additive(body: &Body) -> Option<Additive> {
         | Body::Cleared
         | Body::Commands { .. }
         | Body::Deliveries { .. }
+        | Body::Grants { .. }
         | Body::Pong
         | Body::Notification { .. } => None,
     }

@@ -9,7 +9,9 @@ use crate::bus::{ApprovalAnswer, ErrorCode, InboundBody, Op, OutboxOp, TextForm}
 use crate::chat::{
     Attachment, ChannelId, ChatId, IdError, Input, Lane, Route, SessionId, classify,
 };
-use crate::wire::{ClientBody, Decision, ExportForm, FaultCode, OutboxAction, ParseFault};
+use crate::wire::{
+    ClientBody, Decision, ExportForm, FaultCode, GrantsAction, OutboxAction, ParseFault,
+};
 
 use super::capabilities::Selection;
 
@@ -139,6 +141,13 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             ids,
             all: include_sent,
         },
+        ClientBody::Grants { .. } if !trusted => return Err(Refusal::token_needed("Grants")),
+        ClientBody::Grants { action, ids } => InboundBody::Grants {
+            revoke: match action {
+                GrantsAction::List => None,
+                GrantsAction::Revoke => Some(ids.unwrap_or_default()),
+            },
+        },
         ClientBody::ClearHistory {
             chat_id,
             session_id,
@@ -176,8 +185,14 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             all: ids.everything(all_chats)?,
         },
-        ClientBody::LoadSession { session_id } => InboundBody::Load {
+        ClientBody::LoadSession {
+            session_id,
+            detail,
+            before,
+        } => InboundBody::Load {
             session: ids.exact(&session_id)?,
+            detail,
+            before,
         },
         ClientBody::RenameSession { session_id, title } => InboundBody::Rename {
             session: ids.session(session_id)?,

@@ -168,7 +168,8 @@ impl CliChat {
             return Flow::Taken;
         };
         let wants = selection.wants(state.trusted);
-        let is_news = wants.sessions != state.selection.wants(state.trusted).sessions;
+        let known = state.selection.wants(state.trusted);
+        let is_news = (wants.sessions, wants.approvals) != (known.sessions, known.approvals);
         if is_news && self.offer(Caller { wants, ..caller }, InboundBody::Wants) == Flow::Full {
             return Flow::Full;
         }

@@ -8,7 +8,8 @@ use crossbeam_channel::bounded;
 use proptest::prelude::*;
 
 use crate::bus::{
-    ApprovalAnswer, Body, DialogInfo, HistoryItem, ItemState, SessionInbox, session_queue,
+    ApprovalAnswer, Body, DialogInfo, HistoryCall, HistoryItem, ItemState, LoadedDetail, Meter,
+    SessionInbox, session_queue,
 };
 use crate::chat::{Attachment, Command, Role, SessionId, StopReason, Usage};
 
@@ -161,6 +162,16 @@ fn each_request_becomes_its_bus_message() {
         r#"{"type":"load_session","session_id":"cli_chat:local:d"}"#,
         InboundBody::Load {
             session: session("cli_chat:local:d"),
+            detail: false,
+            before: None,
+        },
+    );
+    check(
+        r#"{"type":"load_session","session_id":"cli_chat:local:d","detail":true,"before":12}"#,
+        InboundBody::Load {
+            session: session("cli_chat:local:d"),
+            detail: true,
+            before: Some(12),
         },
     );
     check(
@@ -482,6 +493,8 @@ fn lists_and_histories_are_spelled_out() {
         content: "x".into(),
         created_at: SystemTime::UNIX_EPOCH,
         state,
+        id: Some(7),
+        calls: Vec::new(),
     };
     let frame = chat.encode(&outbound(Body::Loaded {
         messages: vec![
@@ -489,10 +502,38 @@ fn lists_and_histories_are_spelled_out() {
             item(Role::User, ItemState::Queued),
         ],
         has_more: true,
+        detail: None,
     }));
     assert_eq!(
         frame.unwrap(),
         r#"{"type":"session_loaded","session_id":"cli_chat:local:d","messages":[{"role":"tool","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"done"},{"role":"user","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"queued"}],"has_more":true,"request_id":"r"}"#
+    );
+    let mut with_calls = item(Role::Assistant, ItemState::Done);
+    with_calls.calls.push(HistoryCall {
+        call_id: "c".into(),
+        name: "bash".into(),
+        arguments: "{}".into(),
+        content: "out".into(),
+        state: "done".into(),
+        took: Some(Duration::from_millis(12)),
+    });
+    let frame = chat.encode(&outbound(Body::Loaded {
+        messages: vec![with_calls],
+        has_more: false,
+        detail: Some(LoadedDetail {
+            before: Some(9),
+            title: "Trip".into(),
+            model: "m".into(),
+            meter: Meter {
+                context: Some(5),
+                limit: Some(100),
+                cost: None,
+            },
+        }),
+    }));
+    assert_eq!(
+        frame.unwrap(),
+        r#"{"type":"session_loaded","session_id":"cli_chat:local:d","messages":[{"role":"assistant","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"done","id":7,"tool_calls":[{"call_id":"c","name":"bash","arguments":"{}","content":"out","state":"done","took_ms":12}]}],"has_more":false,"before":9,"title":"Trip","model":"m","token_limit":100,"context_tokens":5,"request_id":"r"}"#
     );
 }
 
@@ -546,8 +587,13 @@ fn additive_frames() -> Vec<(Body, &'static str)> {
                 model: "m".into(),
                 stop: Some(StopReason::Complete),
                 took: Duration::MAX,
+                meter: Meter {
+                    context: Some(5),
+                    limit: Some(100),
+                    cost: Some((0.25, "USD".into())),
+                },
             },
-            r#"{"type":"turn_finished","session_id":"cli_chat:local:d","turn":4,"usage":{"input_tokens":5},"model":"m","stop_reason":"complete","took_ms":18446744073709551615"#,
+            r#"{"type":"turn_finished","session_id":"cli_chat:local:d","turn":4,"usage":{"input_tokens":5},"model":"m","stop_reason":"complete","took_ms":18446744073709551615,"context_tokens":5,"token_limit":100,"cost":0.25,"currency":"USD"#,
         ),
     ]
 }

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::bus::{Body, DeliveryItem, DialogInfo, DialogState, FoundItem, HistoryItem, Outbound};
+use crate::bus::{
+    self, Body, DeliveryItem, DialogInfo, DialogState, FoundItem, GrantItem, HistoryItem, Outbound,
+};
 use crate::chat::{Role, Usage};
 use crate::wire::{
-    CommandInfo, DeliveryEntry, FoundMessage, HistoryEntry, ServerBody, ServerMessage, SessionInfo,
-    TokenUsage, rfc3339,
+    CommandInfo, DeliveryEntry, FoundMessage, GrantEntry, HistoryCall, HistoryEntry, ServerBody,
+    ServerMessage, SessionInfo, TokenUsage, rfc3339,
 };
 
 /// Maps a message; `None` if its type must name a dialog and it names none.
@@ -72,6 +74,7 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             model,
             stop,
             took,
+            meter,
         } => ServerBody::TurnFinished {
             session_id: session?,
             turn: *turn,
@@ -79,6 +82,13 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             model: model.into(),
             stop_reason: stop.map(|stop| stop.as_str().into()),
             took_ms: millis(*took),
+            context_tokens: meter.context,
+            token_limit: meter.limit,
+            cost: meter
+                .cost
+                .as_ref()
+                .and_then(|(cost, _)| serde_json::Number::from_f64(*cost)),
+            currency: meter.cost.as_ref().map(|(_, currency)| currency.into()),
         },
         Body::ApprovalRequest(request) => ServerBody::ApprovalRequest {
             approval_id: (&request.id).into(),
@@ -121,11 +131,26 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
                 .map(|dialog| session_info(dialog, None))
                 .collect(),
         },
-        Body::Loaded { messages, has_more } => ServerBody::SessionLoaded {
-            session_id: session?,
-            messages: messages.iter().map(history_entry).collect(),
-            has_more: *has_more,
-        },
+        Body::Loaded {
+            messages,
+            has_more,
+            detail,
+        } => {
+            let detail = detail.as_ref();
+            ServerBody::SessionLoaded {
+                session_id: session?,
+                messages: messages
+                    .iter()
+                    .map(|item| history_entry(item, detail.is_some()))
+                    .collect(),
+                has_more: *has_more,
+                before: detail.and_then(|detail| detail.before),
+                title: detail.map(|detail| (&detail.title).into()),
+                model: detail.map(|detail| (&detail.model).into()),
+                token_limit: detail.and_then(|detail| detail.meter.limit),
+                context_tokens: detail.and_then(|detail| detail.meter.context),
+            }
+        }
         Body::Updated { dialog, state } => {
             ServerBody::SessionUpdated(session_info(dialog, Some(*state)))
         }
@@ -161,6 +186,9 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
         Body::Deliveries { deliveries } => ServerBody::OutboxList {
             deliveries: deliveries.iter().map(delivery).collect(),
         },
+        Body::Grants { grants } => ServerBody::GrantsList {
+            grants: grants.iter().map(grant).collect(),
+        },
         Body::Pong => ServerBody::Pong {},
         Body::Notification { content } => ServerBody::SystemNotification {
             content: content.into(),
@@ -190,12 +218,26 @@ fn found_message(item: &FoundItem) -> FoundMessage<'_> {
     }
 }
 
-fn history_entry(item: &HistoryItem) -> HistoryEntry<'_> {
+fn history_entry(item: &HistoryItem, with_detail: bool) -> HistoryEntry<'_> {
     HistoryEntry {
+        id: item.id.filter(|_| with_detail),
+        reasoning: None,
+        tool_calls: item.calls.iter().map(history_call).collect(),
         role: role(item.role).into(),
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         state: item.state.as_str().into(),
+    }
+}
+
+fn history_call(call: &bus::HistoryCall) -> HistoryCall<'_> {
+    HistoryCall {
+        call_id: (&call.call_id).into(),
+        name: (&call.name).into(),
+        arguments: (&call.arguments).into(),
+        content: (&call.content).into(),
+        state: (&call.state).into(),
+        took_ms: call.took.map(millis),
     }
 }
 
@@ -209,6 +251,17 @@ fn delivery(item: &DeliveryItem) -> DeliveryEntry<'_> {
         content: (&item.content).into(),
         created_at: rfc3339(item.created_at).into(),
         finished_at: item.finished_at.map(|at| rfc3339(at).into()),
+    }
+}
+
+fn grant(item: &GrantItem) -> GrantEntry<'_> {
+    GrantEntry {
+        id: item.id,
+        name: (&item.tool).into(),
+        summary: (&item.summary).into(),
+        created_at: rfc3339(item.created_at).into(),
+        n_used: item.n_used,
+        used_at: item.used_at.map(|at| rfc3339(at).into()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::SendArgs;
 use super::local::LocalLink;
 use super::remote::RemoteLink;
 use crate::cli::exit::{self, Failure};
-use crate::cli::setup::say;
+use crate::cli::setup::{gateway_address, say};
 use crate::gateway::{self, Launch};
 use crate::storage::{InstanceLock, Kind, LockError, LockInfo};
 
@@ -81,13 +81,6 @@ pub(super) fn open(
             .hint("wait for it, or run a gateway: it serves many at once"));
         }
         std::thread::park_timeout(LOOK);
-    }
-}
-
-fn gateway_address(info: LockInfo) -> Option<String> {
-    match info.kind {
-        Kind::Gateway => info.address.map(|address| format!("ws://{address}/ws")),
-        Kind::OneShot => None,
     }
 }
 

@@ -43,6 +43,10 @@ pub(in crate::session) fn stop_text(report: &StopReport) -> String {
         lines.push("Stopped the running turn.".to_owned());
     }
     match report.dropped.len() {
+        _ if report.not_stored => lines.push(
+            "Waiting messages cannot be dropped now: the database cannot be written. Try again when the disk has space."
+                .to_owned(),
+        ),
         0 if report.joined => lines.push(
             "That message has joined the running turn; /stop without an id stops the turn."
                 .to_owned(),

@@ -5,6 +5,7 @@ use super::{Compactor, Outcome, Owner, Why};
 use crate::bus::{Body, ErrorCode};
 use crate::chat::{Command, Input, classify};
 use crate::observability::Part;
+use crate::session::outage::persist;
 use crate::session::replies::{command_reply, error_reply};
 use crate::session::worker::TurnJob;
 use crate::session::{Deps, wording};
@@ -69,7 +70,9 @@ pub(in crate::session) fn run_command(deps: &Deps, job: &TurnJob, focus: &str) {
         ),
         Ok(Outcome::Done(said)) => (InputOutcome::Done, command_reply(NAME, &said)),
     };
-    let stored = deps.db.write(|tx| tx.close_input(job.input, ended, &reply));
+    let stored = persist(deps, job, || {
+        deps.db.write(|tx| tx.close_input(job.input, ended, &reply))
+    });
     if let Err(error) = stored {
         log::error!("the end of a compression could not be stored: {error}");
     }

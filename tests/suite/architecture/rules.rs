@@ -118,11 +118,13 @@ const LOWEST: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that only some places may name.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("image", &["media"]),
     ("rusqlite", &["storage"]),
     ("ureq", &["net", "channels/feishu"]),
     ("ratatui", &["client"]),
+    ("crossterm", &["client"]),
+    ("pulldown_cmark", &["client"]),
     ("tokio", &["bridge", "mcp", "tools/browser"]),
     ("rmcp", &["bridge", "mcp", "tools/browser"]),
     ("fantoccini", &["bridge", "mcp", "tools/browser"]),

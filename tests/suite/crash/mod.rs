@@ -97,7 +97,17 @@ fn at_random_moments() {
     }
     let tally = world.settle();
     world.requests_have_the_right_types();
-    say(&format!("{tally:?}"));
+    // Every check of `settle` has passed: a loss, a repeat or a silence would have ended the test.
+    say(&format!(
+        "{kills} kills, {} inputs given, {} acknowledged: 0 lost, 0 doubled, 0 side effects repeated, 0 silent, \
+         integrity_check ok; {} answered, {} given up after three crashes, {} calls interrupted and told",
+        tally.given, tally.acknowledged, tally.done, tally.given_up, tally.interrupted
+    ));
+    assert!(
+        kills < 1_000 || tally.acknowledged >= 1_500,
+        "{} acknowledged inputs are too few",
+        tally.acknowledged
+    );
     assert!(tally.done > 0, "the kills come too fast to test anything");
 }
 

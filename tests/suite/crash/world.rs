@@ -37,6 +37,10 @@ pub(super) enum Death {
 /// What happened to the tasks in the end.
 #[derive(Default, Debug)]
 pub(super) struct Tally {
+    /// Inputs that clients gave.
+    pub(super) given: usize,
+    /// Those of which a client was told, before the end, that they are kept.
+    pub(super) acknowledged: usize,
     pub(super) done: usize,
     /// Given up after three crashes.
     pub(super) given_up: usize,
@@ -93,11 +97,14 @@ impl World {
 
     /// Lets a last gateway finish everything and checks all that was promised.
     pub(super) fn settle(&mut self) -> Tally {
+        let acknowledged = self.tasks().filter(|task| task.acknowledged).count();
         let gateway = Gateway::start(&self.home);
         let dialogs = self.dialogs(gateway.port());
         self.nothing_acknowledged_is_lost(gateway.port(), &dialogs);
         self.every_input_has_one_answer(gateway.port());
         let mut tally = self.histories_are_whole(gateway.port(), &dialogs);
+        tally.given = self.tasks().count();
+        tally.acknowledged = acknowledged;
         let ended = gateway.term();
         assert!(ended.success() || ended.code() == Some(143), "{ended}");
         self.requests_are_legal();

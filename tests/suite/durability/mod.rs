@@ -1,6 +1,8 @@
 //! What keeps the database: backups and the way back, the outbox's dead letters, the daily upkeep, and disks that fail.
 
 mod backup;
+mod faults;
+mod full_disk;
 mod outbox;
 mod upkeep;
 

@@ -50,7 +50,7 @@ fn without_a_gateway() {
     assert_eq!(states(&rows), [(2, "pending"), (1, "pending")]);
     assert_eq!(rows[0]["to"], "nowhere:oc_1");
     assert_eq!(rows[0]["content"], "text 1 中文");
-    let table = picobot(&home, "outbox", &["list"]);
+    let table = picobot(&home, "outbox", &["-q", "list"]);
     assert!(table.stdout.contains("text 0 中文"), "{table:?}");
 
     let unasked = picobot(&home, "outbox", &["drop", "1"]);
@@ -70,6 +70,7 @@ fn without_a_gateway() {
         &["retry", "x"],
         &["retry", "1", "--all"],
         &["drop"],
+        &["--all", "list"],
     ] {
         let ended = picobot(&home, "outbox", wrong);
         assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");

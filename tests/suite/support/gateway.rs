@@ -1,6 +1,7 @@
 //! The real gateway as a child process: started on a free port, killed when dropped.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
@@ -46,8 +47,13 @@ impl Gateway {
 
     /// Waits until a process listens; gives it back if it does not.
     pub(crate) fn when_ready(home: &Home, process: Process) -> Result<Self, Process> {
+        Self::when_ready_at(&home.lock_file(), process)
+    }
+
+    /// The same for a process whose database, and so whose lock file, is elsewhere.
+    pub(crate) fn when_ready_at(lock_file: &Path, process: Process) -> Result<Self, Process> {
         if process.stderr().has("listening on ") {
-            let port = port_in(home);
+            let port = port_in(lock_file);
             Ok(Self { process, port })
         } else {
             Err(process)
@@ -113,8 +119,8 @@ pub(crate) fn command(home: &Home, verb: &str) -> Command {
     command
 }
 
-fn port_in(home: &Home) -> u16 {
-    let text = fs::read_to_string(home.lock_file()).unwrap();
+fn port_in(lock_file: &Path) -> u16 {
+    let text = fs::read_to_string(lock_file).unwrap();
     let lock: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(lock["kind"], "gateway", "{text}");
     let port = lock["port"].as_u64().unwrap();

@@ -68,7 +68,9 @@ impl Client {
         };
         client.established = client.try_next()?;
         let first = &client.established;
-        assert_eq!(first["type"], "session_established", "{first}");
+        if first["type"] != "session_established" {
+            return Err(Error::Io(std::io::Error::other(first.to_string())));
+        }
         client.session_id = first["session_id"].as_str().unwrap().to_owned();
         Ok(client)
     }

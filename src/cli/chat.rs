@@ -1,0 +1,262 @@
+//! `picobot chat`: finds the gateway and the settings, and hands over to the terminal client.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::{Args, ValueEnum};
+use rustix::fs::Mode;
+
+use super::Global;
+use super::exit::{self, Failure};
+use super::setup::{gateway_address, load_config, read_token, say};
+use crate::client::{self, ClientError, Ended, Endpoint, Opening, Options, StartGateway};
+use crate::config::{self, Config};
+use crate::storage::InstanceLock;
+
+/// Options of `chat`.
+#[derive(Args)]
+pub(super) struct ChatArgs {
+    /// A first message
+    prompt: Option<String>,
+    /// Dialog to open: its id, a unique beginning of it, or its title
+    #[arg(short, long, value_name = "ID|TITLE", conflicts_with_all = ["new", "resume"])]
+    session: Option<String>,
+    /// Go on in the dialog that changed last [default: the current one]
+    #[arg(short = 'c', long = "continue", conflicts_with = "new")]
+    resume: bool,
+    /// Begin a new dialog
+    #[arg(short, long)]
+    new: bool,
+    /// Colours [default: client.theme, auto; mono if NO_COLOR is set]
+    #[arg(long, value_enum)]
+    theme: Option<Theme>,
+    /// What the mouse is used for [default: client.mouse, wheel]
+    #[arg(long, value_enum)]
+    mouse: Option<Mouse>,
+    /// Do not offer to start a gateway
+    #[arg(long)]
+    no_autostart: bool,
+    /// Talk to this gateway only
+    #[arg(long, value_name = "URL")]
+    gateway_url: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Theme {
+    /// The terminal's own colours
+    Auto,
+    Dark,
+    Light,
+    /// No colours
+    Mono,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mouse {
+    /// Wheel and clicks; text is selected with shift held
+    Wheel,
+    /// The terminal keeps the mouse
+    Off,
+    /// Drags are taken too
+    All,
+}
+
+pub(super) fn run(global: &Global, umask: u32, args: ChatArgs) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(Failure::new(exit::USAGE, "chat needs a terminal")
+            .hint("in scripts and pipes use: picobot send"));
+    }
+    let loaded = load_config(global)?;
+    let config = loaded.config;
+    let url = args.gateway_url.clone();
+    let options = Options {
+        endpoint: endpoint(url.clone(), &config),
+        start_command: start_command(global),
+        start_gateway: (!args.no_autostart && url.is_none())
+            .then(|| start_gateway(global, umask, &config.state_dir)),
+        opening: match (&args.session, args.resume, args.new) {
+            (Some(name), _, _) => Opening::Named(name.clone()),
+            (None, true, _) => Opening::Newest,
+            (None, false, true) => Opening::New,
+            (None, false, false) => Opening::Current,
+        },
+        prompt: args.prompt.filter(|prompt| !prompt.trim().is_empty()),
+        theme: theme(args.theme, &config),
+        mouse: mouse(args.mouse, &config),
+        ambiguous_is_wide: config.client.ambiguous_is_wide,
+        keys: config.client.keys.clone(),
+        root: root(&config),
+        state_dir: config.state_dir,
+        env: config::process_env(),
+    };
+    let ended = client::run(options).map_err(|error| match error {
+        ClientError::Terminal(_) => Failure::new(exit::AGENT, error.to_string())
+            .hint("in scripts and pipes use: picobot send"),
+        ClientError::Panicked => Failure::new(exit::AGENT, error.to_string()),
+    })?;
+    farewell(&ended)
+}
+
+/// Says how to come back; a signal decides the exit code.
+fn farewell(ended: &Ended) -> Result<(), Failure> {
+    for fault in &ended.key_faults {
+        say(&format!("picobot: {fault}"));
+    }
+    if let Some(session) = &ended.session {
+        let mut text = format!("Resume: picobot chat --session {session}\n");
+        if ended.is_busy {
+            text.push_str("The turn goes on at the gateway.\n");
+        }
+        // After a hang-up nobody reads it.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+    match ended.signal {
+        Some(signal) => Err(Failure::silent(
+            128 + u8::try_from(signal).unwrap_or_default(),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn endpoint(given: Option<String>, config: &Config) -> Endpoint {
+    let state_dir = config.state_dir.clone();
+    let config = config.clone();
+    Endpoint {
+        url: Box::new(move || current_url(given.as_deref(), &config)),
+        token: Box::new(move || read_token(&state_dir)),
+    }
+}
+
+/// Returns where the gateway is now: as given, or as the holder of the database's lock says, or as configured.
+fn current_url(given: Option<&str>, config: &Config) -> String {
+    if let Some(url) = given {
+        return url.to_owned();
+    }
+    let holder = InstanceLock::holder(&config.gateway.session_db_path);
+    holder
+        .and_then(gateway_address)
+        .unwrap_or_else(|| config.client.gateway_url.clone())
+}
+
+/// `@path` completes below the workspace: that is where the tools look.
+fn root(config: &Config) -> PathBuf {
+    if config.workspace_dir.is_dir() {
+        config.workspace_dir.clone()
+    } else {
+        std::env::current_dir().unwrap_or_default()
+    }
+}
+
+fn theme(given: Option<Theme>, config: &Config) -> client::Theme {
+    if let Some(theme) = given {
+        return match theme {
+            Theme::Auto => client::Theme::Auto,
+            Theme::Dark => client::Theme::Dark,
+            Theme::Light => client::Theme::Light,
+            Theme::Mono => client::Theme::Mono,
+        };
+    }
+    let env = config::process_env();
+    let set = |name: &str| env.get(name).map(String::as_str).unwrap_or_default();
+    if !set("NO_COLOR").is_empty() || set("TERM") == "dumb" {
+        return client::Theme::Mono;
+    }
+    client::Theme::by_name(&config.client.theme).unwrap_or_default()
+}
+
+fn mouse(given: Option<Mouse>, config: &Config) -> client::Mouse {
+    match given {
+        Some(Mouse::Wheel) => client::Mouse::Wheel,
+        Some(Mouse::Off) => client::Mouse::Off,
+        Some(Mouse::All) => client::Mouse::All,
+        None => client::Mouse::by_name(&config.client.mouse).unwrap_or_default(),
+    }
+}
+
+/// Returns the arguments of `gateway` that make it the gateway of this client.
+fn gateway_arguments(global: &Global) -> Vec<String> {
+    let mut arguments = vec!["gateway".to_owned()];
+    for (name, path) in [("--config", &global.config), ("--home", &global.home)] {
+        if let Some(path) = path {
+            arguments.extend([name.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+    }
+    arguments
+}
+
+fn start_command(global: &Global) -> String {
+    let arguments = gateway_arguments(global);
+    let quoted = shlex::try_join(arguments.iter().map(String::as_str));
+    format!(
+        "picobot {}",
+        quoted.unwrap_or_else(|_| "gateway".to_owned())
+    )
+}
+
+/// Starts gateways in the background; their log goes to a file.
+fn start_gateway(global: &Global, umask: u32, state_dir: &Path) -> StartGateway {
+    let arguments = gateway_arguments(global);
+    let log = state_dir.join("gateway.log");
+    let mut child: Option<Child> = None;
+    Box::new(move || {
+        if let Some(running) = &mut child
+            && matches!(running.try_wait(), Ok(None))
+        {
+            return Ok(format!(
+                "the gateway (pid {}) is still starting",
+                running.id()
+            ));
+        }
+        let started = spawn_gateway(&arguments, umask, &log)
+            .map_err(|error| format!("no gateway could be started: {error}"))?;
+        let said = format!(
+            "started a gateway (pid {}), it goes on when you leave; its log: {}",
+            started.id(),
+            log.display()
+        );
+        child = Some(started);
+        Ok(said)
+    })
+}
+
+fn spawn_gateway(arguments: &[String], umask: u32, log: &Path) -> std::io::Result<Child> {
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let log = OpenOptions::new().append(true).create(true).open(log)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Keys that stop this client must not stop the gateway.
+        .process_group(0);
+    // The gateway gives its children the person's own mask, which this process has put aside.
+    let private = rustix::process::umask(Mode::from_raw_mode(umask));
+    let child = command.spawn();
+    rustix::process::umask(private);
+    child
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_start_a_gateway_can_be_pasted() {
+        let global = Global {
+            config: Some("/tmp/my config.json".into()),
+            home: None,
+            verbose: 0,
+            quiet: false,
+        };
+        assert_eq!(
+            start_command(&global),
+            "picobot gateway --config '/tmp/my config.json'"
+        );
+    }
+}

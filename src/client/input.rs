@@ -1,0 +1,112 @@
+//! The `tui-input` thread: reads the terminal. It reads on only after `main` has dealt with what came: so an external editor has
+//! the terminal for itself.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use crossterm::event::{
+    self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
+};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::keys::Key;
+use super::state;
+use crate::threads::{Thread, spawn};
+
+/// Keys closer than this were not typed.
+const QUICK: Duration = Duration::from_millis(8);
+/// Events handed over at once.
+const MAX_BATCH: usize = 1_024;
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Terminal events with the times at which they were read.
+pub(super) type Batch = Vec<(Instant, Event)>;
+
+/// The thread from outside.
+pub(super) struct Input {
+    go: Sender<()>,
+    thread: Thread,
+    /// What comes from it; ends if the terminal cannot be read.
+    pub(super) batches: Receiver<Batch>,
+}
+
+impl Input {
+    /// Starts reading.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (send, batches) = bounded(1);
+        let (go, wait) = bounded(1);
+        let thread = spawn("tui-input", STACK_BYTES, move || {
+            while let Some(batch) = read() {
+                if send.send(batch).is_err() || wait.recv().is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self {
+            go,
+            thread,
+            batches,
+        })
+    }
+
+    /// Lets the thread read on.
+    pub(super) fn go_on(&self) {
+        let _ = self.go.try_send(());
+    }
+
+    /// Ends the thread: a change of size, real or not, is what it wakes for.
+    pub(super) fn stop(self, limit: Duration) {
+        drop((self.go, self.batches));
+        let _ = kill_process(getpid(), Signal::WINCH);
+        let _ = self.thread.join_within(limit);
+    }
+}
+
+/// Waits for an event and takes those that are there already.
+fn read() -> Option<Batch> {
+    let first = event::read().ok()?;
+    let mut batch = vec![(Instant::now(), first)];
+    while batch.len() < MAX_BATCH && event::poll(Duration::ZERO).unwrap_or(false) {
+        batch.push((Instant::now(), event::read().ok()?));
+    }
+    Some(batch)
+}
+
+/// Turns terminal events into the state's.
+#[derive(Default)]
+pub(super) struct Translator {
+    last_key: Option<Instant>,
+}
+
+impl Translator {
+    /// Returns what an event means; `None` for what means nothing here.
+    pub(super) fn event(&mut self, at: Instant, event: Event) -> Option<state::Event> {
+        Some(match event {
+            Event::Key(key) if key.kind == KeyEventKind::Release => return None,
+            Event::Key(key) => {
+                let quick = self
+                    .last_key
+                    .is_some_and(|last| at.saturating_duration_since(last) < QUICK);
+                self.last_key = Some(at);
+                let held = key
+                    .modifiers
+                    .intersection(KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SUPER);
+                let text = match key.code {
+                    KeyCode::Char(c) if held.is_empty() => Some(c),
+                    _ => None,
+                };
+                let key = Key::of(&key);
+                state::Event::Key { key, text, quick }
+            }
+            Event::Paste(text) => state::Event::Paste(text),
+            Event::Resize(columns, rows) => state::Event::Resize(columns, rows),
+            Event::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::ScrollUp => state::Event::Wheel(-1),
+                MouseEventKind::ScrollDown => state::Event::Wheel(1),
+                MouseEventKind::Down(MouseButton::Left) => state::Event::Click { row: mouse.row },
+                _ => return None,
+            },
+            Event::FocusGained | Event::FocusLost => return None,
+        })
+    }
+}

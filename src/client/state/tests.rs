@@ -1,0 +1,492 @@
+//! What a person does and the gateway says, and what becomes of it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::client::keys::TABLE;
+use crate::client::net::NetEvent;
+use crate::client::play::{Play, SESSION};
+use crate::client::text::Widths;
+use crate::wire::{ClientBody, Decision};
+
+fn down() -> Event {
+    Event::Net(NetEvent::Down {
+        why: "gone".to_owned(),
+        retry_ms: 500,
+        is_refused: false,
+    })
+}
+
+fn texts(play: &Play) -> Vec<String> {
+    play.state
+        .transcript
+        .iter()
+        .map(|entry| entry.text().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_turn_from_key_to_answer() {
+    let mut play = Play::online();
+    play.say("你好");
+    assert_eq!(play.inputs(), [(Some("t-1".to_owned()), "你好".to_owned())]);
+    assert!(play.state.composer.is_empty() && play.state.is_busy());
+    play.about("t-1", "turn_started", r#""turn":1"#);
+    play.about("t-1", "assistant_delta", r#""content":"好""#);
+    play.about("t-1", "turn_finished", r#""turn":1,"usage":{"input_tokens":10,"output_tokens":5},"model":"m","took_ms":1,"context_tokens":15,"token_limit":100,"cost":0.004,"currency":"USD""#);
+    play.about("t-1", "assistant_response", r#""content":"好的。""#);
+    assert_eq!(texts(&play), ["你好", "好的。"]);
+    assert!(!play.state.is_busy());
+    let usage = &play.state.usage;
+    assert_eq!(
+        (usage.context, usage.limit, usage.input, usage.output),
+        (Some(15), Some(100), 10, 5)
+    );
+    assert_eq!(usage.cost["USD"], 0.004);
+    assert_eq!(
+        play.state.next_due(250),
+        None.or(play.state.draft_due),
+        "nothing moves by itself"
+    );
+}
+
+#[test]
+fn what_is_sent_while_a_turn_runs_waits_and_can_be_taken_back() {
+    let mut play = Play::online();
+    play.say("one");
+    play.about("t-1", "turn_started", r#""turn":1"#);
+    play.say("two");
+    play.say("three");
+    play.effects.clear();
+    assert_eq!(texts(&play), ["one"]);
+    play.type_text("draft");
+    play.key("alt+up");
+    let sent = play.sent();
+    assert!(
+        matches!(&sent[..], [one] if one.body == ClientBody::TakeBack { input: Some("t-3".to_owned()) }),
+        "{sent:?}"
+    );
+    play.about(
+        "t-3",
+        "error",
+        r#""code":"stopped","message":"Taken back.""#,
+    );
+    play.about(
+        "x",
+        "input_taken_back",
+        r#""content":"three","input":"t-3""#,
+    );
+    assert_eq!(play.state.composer.expanded(), "three\ndraft");
+    play.about("t-1", "assistant_response", r#""content":"1""#);
+    play.about("t-2", "turn_started", r#""turn":2"#);
+    assert_eq!(texts(&play), ["one", "1", "two"]);
+    play.key("esc");
+    assert_eq!(play.inputs(), [(None, "/stop t-2".to_owned())]);
+    play.about("t-2", "error", r#""code":"stopped","message":"Stopped.""#);
+    assert!(!play.state.is_busy());
+    play.key("ctrl+c");
+    play.key("alt+up");
+    assert!(play.state.composer.is_empty());
+}
+
+#[test]
+fn a_lost_connection_doubles_nothing_and_loses_nothing() {
+    let mut play = Play::online();
+    play.say("整理");
+    play.about("t-1", "turn_started", r#""turn":1"#);
+    play.about("t-1", "assistant_delta", r#""content":"部分""#);
+    play.type_text("草稿");
+    play.event(down());
+    play.say(" 二");
+    assert!(play.sent().is_empty() || play.state.link != Link::Online);
+    play.effects.clear();
+    play.connect();
+    assert!(
+        play.inputs().is_empty(),
+        "nothing goes out before the dialog is known"
+    );
+    play.load(r#"{"role":"user","content":"整理","created_at":"2026-03-01T14:02:00.000Z","state":"done","id":1},{"role":"assistant","content":"好了。","created_at":"2026-03-01T14:02:00.000Z","state":"done","id":2}"#);
+    let ids: Vec<_> = play.inputs();
+    assert_eq!(
+        ids,
+        [
+            (Some("t-1".to_owned()), "整理".to_owned()),
+            (Some("t-2".to_owned()), "草稿 二".to_owned())
+        ]
+    );
+    play.about("t-1", "assistant_response", r#""content":"好了。""#);
+    play.about("t-2", "turn_started", r#""turn":2"#);
+    play.about("t-2", "assistant_response", r#""content":"二好了。""#);
+    assert_eq!(texts(&play), ["整理", "好了。", "草稿 二", "二好了。"]);
+}
+
+#[test]
+fn a_gateway_that_ends_keeps_what_it_took() {
+    let mut play = Play::online();
+    play.say("one");
+    play.effects.clear();
+    play.about(
+        "t-1",
+        "error",
+        r#""code":"shutting_down","message":"The message is kept.""#,
+    );
+    play.event(down());
+    play.connect();
+    play.load("");
+    assert_eq!(play.inputs(), [(Some("t-1".to_owned()), "one".to_owned())]);
+    assert_eq!(texts(&play), ["one"], "shown again once");
+}
+
+#[test]
+fn an_approval_waits_for_quiet() {
+    let ask = |play: &mut Play| {
+        play.frame(&format!(
+            r#"{{"type":"approval_request","approval_id":"p","name":"bash","arguments":"{{\"command\":\"ls\"}}","expires_at":"2026-03-01T14:10:00.000Z","session_id":"{SESSION}","summary":"ls","reason":"r","in_workspace":true,"can_always":true}}"#
+        ));
+    };
+    let mut play = Play::online();
+    play.type_text("ma");
+    ask(&mut play);
+    play.type_text("yany");
+    assert_eq!(play.state.composer.text(), "mayany", "typing goes on");
+    assert_eq!(play.state.approvals.len(), 1);
+    play.key("y");
+    let sent = play.sent();
+    assert!(
+        matches!(&sent[..], [message] if matches!(&message.body, ClientBody::ApprovalReply { decision: Decision::Allow, .. })),
+        "{sent:?}"
+    );
+    assert_eq!(
+        (play.state.composer.text(), play.state.approvals.len()),
+        ("mayany", 0)
+    );
+    ask(&mut play);
+    play.about(
+        "x",
+        "approval_resolved",
+        r#""approval_id":"p","decision":"deny""#,
+    );
+    assert!(play.state.approvals.is_empty());
+    ask(&mut play);
+    play.key("a");
+    play.key("esc");
+    assert_eq!(play.sent().len(), 1, "esc stops no turn that is not there");
+}
+
+#[test]
+fn commands_popup_and_local_commands() {
+    let mut play = Play::online();
+    play.type_text("/re");
+    play.key("tab");
+    assert_eq!(play.state.composer.text(), "/rename ");
+    play.key("ctrl+u");
+    play.say("/keys");
+    assert!(matches!(play.state.overlay, Overlay::Help { .. }));
+    assert!(play.inputs().is_empty());
+    play.key("esc");
+    play.say("/new");
+    assert_eq!(play.inputs(), [(Some("t-1".to_owned()), "/new".to_owned())]);
+    assert!(!play.state.is_busy(), "a command is no turn");
+    play.frame(r#"{"type":"command_executed","command":"/new","content":"New dialog 4.","session_id":"cli_chat:local:4","request_id":"t-1"}"#);
+    let sent = play.sent();
+    assert!(sent.iter().any(|message| matches!(&message.body, ClientBody::LoadSession { session_id, .. } if session_id.ends_with(":4"))));
+    play.say("/theme mono");
+    assert_eq!(play.state.theme, crate::client::theme::Theme::Mono);
+    play.type_text("/");
+    play.key("esc");
+    assert!(play.state.popup.is_none());
+    play.type_text("n");
+    assert!(play.state.popup.is_none(), "closed is closed for this word");
+}
+
+#[test]
+fn enter_in_a_burst_is_a_line_break() {
+    let mut play = Play::online();
+    for (at, c) in "ab\ncd".chars().enumerate() {
+        let name = if c == '\n' {
+            "enter".to_owned()
+        } else {
+            c.to_string()
+        };
+        play.ms += 1;
+        play.event(Event::Key {
+            key: crate::client::keys::Key::parse(&name).unwrap(),
+            text: Some(c).filter(|c| *c != '\n'),
+            quick: at > 0,
+        });
+    }
+    assert_eq!(
+        play.state.composer.text(),
+        "cd",
+        "two quick keys are a fast typist: it was sent"
+    );
+    let mut play = Play::online();
+    for (at, c) in "abcd\nef".chars().enumerate() {
+        let name = if c == '\n' {
+            "enter".to_owned()
+        } else {
+            c.to_string()
+        };
+        play.event(Event::Key {
+            key: crate::client::keys::Key::parse(&name).unwrap(),
+            text: Some(c).filter(|c| *c != '\n'),
+            quick: at > 0,
+        });
+    }
+    assert_eq!(play.state.composer.text(), "abcd\nef");
+    assert!(play.inputs().is_empty());
+}
+
+#[test]
+fn drafts_belong_to_their_dialogs() {
+    let mut play = Play::online();
+    play.type_text("草稿甲");
+    play.frame(r#"{"type":"session_created","session_id":"cli_chat:local:4","title":""}"#);
+    play.frame(r#"{"type":"session_loaded","session_id":"cli_chat:local:4","messages":[],"has_more":false}"#);
+    assert!(play.state.composer.is_empty());
+    assert!(play.effects.contains(&Effect::SaveDraft {
+        session: SESSION.to_owned(),
+        text: "草稿甲".to_owned()
+    }));
+    play.type_text("乙");
+    play.key("ctrl+s");
+    play.frame(&format!(r#"{{"type":"session_list","sessions":[{{"session_id":"{SESSION}","title":"x","archived":false,"updated_at":"","message_count":0}}]}}"#));
+    play.key("enter");
+    play.load("");
+    assert_eq!(play.state.composer.expanded(), "草稿甲");
+}
+
+#[test]
+fn starting_places() {
+    let list = |play: &mut Play| {
+        play.frame(r#"{"type":"session_list","sessions":[{"session_id":"cli_chat:local:9","title":"Trip","archived":false,"updated_at":"","message_count":1},{"session_id":"cli_chat:local:8","title":"整理","archived":true,"updated_at":"","message_count":1}]}"#);
+    };
+    let check = |start: Start, wanted: &str| {
+        let mut play = Play::with(start, Some("hi"), Widths::default());
+        play.connect();
+        list(&mut play);
+        let asked = play
+            .sent()
+            .into_iter()
+            .find_map(|message| match message.body {
+                ClientBody::LoadSession { session_id, .. } => Some(session_id),
+                ClientBody::CreateSession { .. } => Some("new".to_owned()),
+                _ => None,
+            });
+        assert_eq!(asked.as_deref(), Some(wanted));
+        if wanted != "new" {
+            play.frame(&format!(r#"{{"type":"session_loaded","session_id":"{wanted}","messages":[],"has_more":false}}"#));
+            assert_eq!(play.inputs(), [(Some("t-1".to_owned()), "hi".to_owned())]);
+        }
+    };
+    check(Start::Current, SESSION);
+    check(Start::New, "new");
+    check(Start::Newest, "cli_chat:local:9");
+    check(Start::Pick("整".to_owned()), "cli_chat:local:8");
+    check(Start::Pick("feishu:oc_1:2".to_owned()), "feishu:oc_1:2");
+    check(Start::Pick("none".to_owned()), SESSION);
+}
+
+#[test]
+fn older_messages_come_page_by_page() {
+    let mut play = Play::online();
+    let message = |id: usize| {
+        format!(r#"{{"role":"user","content":"m{id}","created_at":"","state":"done","id":{id}}}"#)
+    };
+    play.frame(&format!(r#"{{"type":"session_loaded","session_id":"{SESSION}","messages":[{},{}],"has_more":true}}"#, message(8), message(9)));
+    play.sent();
+    play.key("ctrl+home");
+    play.key("ctrl+home");
+    let sent = play.sent();
+    assert!(
+        matches!(&sent[..], [one] if matches!(one.body, ClientBody::LoadSession { before: Some(8), .. })),
+        "{sent:?}"
+    );
+    play.frame(&format!(r#"{{"type":"session_loaded","session_id":"{SESSION}","messages":[{},{}],"has_more":false,"before":8}}"#, message(6), message(7)));
+    assert_eq!(texts(&play), ["m6", "m7", "m8", "m9"]);
+    play.key("ctrl+home");
+    assert!(play.sent().is_empty());
+}
+
+#[test]
+fn keys_that_leave() {
+    let mut play = Play::online();
+    play.type_text("x");
+    play.key("ctrl+c");
+    assert!(play.state.composer.is_empty());
+    assert!(!play.effects.contains(&Effect::Quit));
+    play.key("up");
+    assert_eq!(play.state.composer.text(), "x", "cleared is not lost");
+    play.key("ctrl+c");
+    assert!(play.effects.contains(&Effect::Quit));
+    let mut play = Play::online();
+    play.type_text("x");
+    play.key("home");
+    play.key("ctrl+d");
+    assert!(play.state.composer.is_empty() && !play.effects.contains(&Effect::Quit));
+    play.key("ctrl+d");
+    assert!(play.effects.contains(&Effect::Quit));
+}
+
+#[test]
+fn a_dialog_that_is_put_away_gives_way_to_the_newest() {
+    let mut play = Play::online();
+    play.frame(&format!(
+        r#"{{"type":"session_deleted","session_id":"{SESSION}"}}"#
+    ));
+    play.frame(r#"{"type":"session_list","sessions":[{"session_id":"cli_chat:local:9","title":"Trip","archived":false,"updated_at":"","message_count":1}]}"#);
+    play.frame(r#"{"type":"session_loaded","session_id":"cli_chat:local:9","messages":[],"has_more":false}"#);
+    assert_eq!(play.state.session(), Some("cli_chat:local:9"));
+    play.frame(r#"{"type":"session_deleted","session_id":"cli_chat:local:9"}"#);
+    play.sent();
+    play.frame(r#"{"type":"session_list","sessions":[]}"#);
+    assert!(
+        play.sent()
+            .iter()
+            .any(|message| matches!(message.body, ClientBody::CreateSession { .. }))
+    );
+}
+
+#[test]
+fn browse_copies_and_finds() {
+    let mut play = crate::client::screens::full();
+    play.screen(80, 24);
+    play.key("tab");
+    play.key("y");
+    assert!(
+        play.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Copy(text) if text.starts_with("# 计划")))
+    );
+    play.key("c");
+    assert!(
+        play.effects
+            .contains(&Effect::Copy("mkdir -p 2023 2024 # 目录\n".to_owned()))
+    );
+    play.key("o");
+    assert!(
+        play.effects
+            .contains(&Effect::OpenLink("https://example.org/docs".to_owned()))
+    );
+    play.key("/");
+    play.type_text("cannot stat");
+    play.key("enter");
+    play.key("e");
+    let folded = play
+        .state
+        .transcript
+        .iter()
+        .filter(|entry| entry.fold == Fold::Folded)
+        .count();
+    assert_eq!(folded, 1, "a failed call was open");
+    play.key("i");
+    assert!(play.state.browse.is_none());
+}
+
+/// Anything that may happen.
+fn any_event() -> impl Strategy<Value = (Event, u64)> {
+    let keys: Vec<&'static str> = TABLE
+        .iter()
+        .flat_map(|row| row.keys.iter().copied())
+        .chain(["x", "中", "/", "@", "?", " ", "1"])
+        .collect();
+    let key = (proptest::sample::select(keys), any::<bool>()).prop_map(|(name, quick)| {
+        let mut chars = name.chars();
+        let text = chars.next().filter(|_| chars.next().is_none());
+        let key =
+            crate::client::keys::Key::parse(if name == " " { "space" } else { name }).unwrap();
+        Event::Key { key, text, quick }
+    });
+    let id = "(t-[1-4]|x)";
+    let session = proptest::sample::select(vec![SESSION, "cli_chat:local:9"]);
+    let frame = (0usize..24, id, session, "[a中👍\n]{0,8}").prop_map(|(kind, id, session, text)| {
+        let text = serde_json::to_string(&text).unwrap();
+        let fields = match kind {
+            0 => r#""type":"session_established","title":"t""#.to_owned(),
+            1 => r#""type":"session_created","title":"t""#.to_owned(),
+            2 => r#""type":"session_list","sessions":[{"session_id":"cli_chat:local:9","title":"T","archived":false,"updated_at":"","message_count":1}]"#.to_owned(),
+            3 => format!(r#""type":"session_loaded","has_more":true,"messages":[{{"role":"user","content":{text},"created_at":"","state":"running","id":5}},{{"role":"assistant","content":{text},"created_at":"","state":"done","id":6,"tool_calls":[{{"call_id":"c","name":"b","arguments":"","content":{text},"state":"running"}}]}},{{"role":"user","content":"q","created_at":"","state":"queued"}}]"#),
+            4 => format!(r#""type":"session_loaded","has_more":false,"before":5,"messages":[{{"role":"tool","content":{text},"created_at":"","state":"done","id":1}}]"#),
+            5 => r#""type":"session_deleted""#.to_owned(),
+            6 => r#""type":"history_cleared""#.to_owned(),
+            7 => format!(r#""type":"command_executed","command":"/new","content":{text}"#),
+            8 => format!(r#""type":"system_notification","content":{text}"#),
+            9 => r#""type":"input_accepted""#.to_owned(),
+            10 | 11 => r#""type":"turn_started","turn":1"#.to_owned(),
+            12 | 13 => format!(r#""type":"assistant_delta","content":{text}"#),
+            14 => format!(r#""type":"assistant_delta","reasoning":true,"content":{text}"#),
+            15 => format!(r#""type":"tool_started","call_id":"c","name":"b","arguments":{text}"#),
+            16 => format!(r#""type":"tool_output","call_id":"c","content":{text}"#),
+            17 => format!(r#""type":"tool_finished","call_id":"c","name":"b","is_error":true,"content":{text},"took_ms":1"#),
+            18 => r#""type":"turn_finished","turn":1,"usage":{},"model":"m","took_ms":1"#.to_owned(),
+            19 => format!(r#""type":"assistant_response","content":{text}"#),
+            20 => format!(r#""type":"assistant_response","merged":true,"content":{text}"#),
+            21 => format!(r#""type":"error","code":"not_found","message":{text}"#),
+            22 => format!(r#""type":"approval_request","approval_id":"p","name":"b","arguments":{text},"expires_at":"","summary":"","reason":"","in_workspace":true,"can_always":true"#),
+            _ => format!(r#""type":"error","code":"stopped","message":{text}"#),
+        };
+        let json = format!(r#"{{{fields},"session_id":"{session}","request_id":"{id}"}}"#);
+        let message = crate::wire::ServerMessage::parse(&json).unwrap();
+        Event::Net(NetEvent::Frame(Box::new(message)))
+    });
+    let other = (0u8..8, 1u16..90, 1u16..30).prop_map(|(kind, columns, rows)| match kind {
+        0 => Event::Resize(columns, rows),
+        1 => Event::Wheel(-2),
+        2 => Event::Wheel(1),
+        3 => Event::Click { row: rows },
+        4 => Event::Paste("粘贴\n".repeat(usize::from(rows))),
+        5 => down(),
+        6 => Event::Net(NetEvent::Up("ws://x/ws".to_owned())),
+        _ => Event::Tick,
+    });
+    (prop_oneof![4 => key, 4 => frame, 1 => other], 0u64..700)
+}
+
+/// What a person wrote that is not sent: in the draft, kept for a dialog, or in the history.
+fn is_kept(state: &State, text: &str) -> bool {
+    let held = |candidate: &str| candidate.contains(text);
+    held(&state.composer.expanded())
+        || held(&state.draft())
+        || state.drafts.values().any(|draft| held(draft))
+        || state.history.find("").into_iter().any(held)
+        || state.pending.iter().any(|pending| held(&pending.text))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn anything_may_happen(events in proptest::collection::vec(any_event(), 1..60)) {
+        let mut play = Play::online();
+        for (event, pause) in events {
+            play.ms += pause;
+            play.event(event);
+            let (columns, rows) = (play.state.columns, play.state.rows);
+            play.draw(columns, rows);
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_does_keeps_the_draft(events in proptest::collection::vec(any_event(), 1..60)) {
+        let mut play = Play::online();
+        play.type_text("重要的草稿");
+        for (event, pause) in events {
+            if matches!(event, Event::Key { .. } | Event::Paste(_)) {
+                continue;
+            }
+            play.ms += pause;
+            play.event(event);
+            prop_assert!(is_kept(&play.state, "重要的草稿"));
+        }
+    }
+
+    #[test]
+    fn overlays_keep_the_draft(keys in proptest::collection::vec(proptest::sample::select(vec!["ctrl+p", "ctrl+s", "f1", "esc", "down", "up", "enter", "pageup", "ctrl+r", "ctrl+o", "ctrl+t", "alt+up"]), 1..40)) {
+        let mut play = Play::online();
+        play.type_text("重要的草稿");
+        for key in keys {
+            play.key(key);
+            prop_assert!(is_kept(&play.state, "重要的草稿"), "{key}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod chat;
 mod exit;
 mod gateway;
 mod outbox;
+mod prompt_size;
 mod send;
 mod setup;
 mod terminal;
@@ -58,6 +59,7 @@ enum Command {
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
     Approvals(approvals::ApprovalsArgs),
+    PromptSize(prompt_size::PromptSizeArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
+        Command::PromptSize(args) => prompt_size::run(&cli.global, umask, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{
-    self, Bash, BashSettings, ResultLimits, WebSettings, Workspace, WorkspaceOptions,
+    self, Bash, BashSettings, Registry, ResultLimits, WebSettings, Workspace, WorkspaceOptions,
 };
 
 /// What a process is started with.
@@ -65,11 +65,8 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
-    let sandbox = Arc::new(sandbox(launch));
-    let (registry, specs) = offer(tools::builtin(
-        bash(config, sandbox.clone()),
-        web(config, own_port),
-    ));
+    let sandbox = Arc::new(Sandbox::new(policy_of(launch)));
+    let (registry, specs) = offered(config, sandbox.clone(), own_port);
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -128,11 +125,20 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
+/// The tools as they run, and what models are told of them. `own_port` is the gateway's, 0 if there is none.
+pub(super) fn offered(
+    config: &Config,
+    sandbox: Arc<Sandbox>,
+    own_port: u16,
+) -> (Registry, Vec<ToolSpec>) {
+    offer(tools::builtin(bash(config, sandbox), web(config, own_port)))
+}
+
 /// How commands are run.
-fn sandbox(launch: &Launch) -> Sandbox {
+pub(super) fn policy_of(launch: &Launch) -> Policy {
     let config = &launch.config.sandbox;
     let pairs = config.env.iter();
-    Sandbox::new(Policy {
+    Policy {
         level: match config.level {
             SandboxLevel::Off => Level::Off,
             SandboxLevel::Workspace => Level::Workspace,
@@ -148,7 +154,7 @@ fn sandbox(launch: &Launch) -> Sandbox {
             .collect(),
         temp_dir: launch.config.state_dir.join("run"),
         ..Policy::new(launch.umask)
-    })
+    }
 }
 
 /// The shell, unless the sandbox level is `off`.

@@ -180,10 +180,10 @@ impl HttpRequestArgs {
             }
             (None, None) => None,
         };
-        if let Some((_, kind)) = &body {
-            if !headers.iter().any(|(name, _)| name == "content-type") {
-                headers.push(("content-type".to_owned(), (*kind).to_owned()));
-            }
+        if let Some((_, kind)) = &body
+            && !headers.iter().any(|(name, _)| name == "content-type")
+        {
+            headers.push(("content-type".to_owned(), (*kind).to_owned()));
         }
         Ok(Wanted {
             method: method.name().to_owned(),

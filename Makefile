@@ -7,7 +7,7 @@ VENV := $(CURDIR)/target/venv
 # Random kills of `make crash`.
 CRASHES ?= 1000
 
-.PHONY: run test check crash faults bench fmt
+.PHONY: run test histories check crash faults bench fmt
 
 # Starts the gateway.
 run:
@@ -17,6 +17,11 @@ run:
 test:
 	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
+
+# 100,000 random dialogs with crashes, stops, broken calls and compressions: every request must be legal. Takes minutes.
+histories:
+	PICOBOT_HISTORIES="$${PICOBOT_HISTORIES:-100000}" TMPDIR=/dev/shm \
+		$(CARGO) test --release --locked --lib random_histories_stay_legal
 
 # What CI checks, without the builds for other features.
 check:

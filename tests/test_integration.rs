@@ -46,3 +46,25 @@ fn reports_token_counts() {
         assert!(usage.contains(|c: char| c.is_ascii_digit()), "{reply}");
     }
 }
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn a_wrong_key_is_told_in_a_sentence() {
+    for service in services() {
+        let said = Live::new(&service.with_key("wrong-key-0123456789")).fail("Say hello.");
+        assert!(said.contains("refused the key or the account"), "{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn an_unknown_model_is_told_in_a_sentence() {
+    for service in services() {
+        let said = Live::new(&service.with_model("no-such-model-0")).fail("Say hello.");
+        assert!(said.contains("The model service"), "{said}");
+        assert!(
+            said.contains("no-such-model-0") || said.contains("model"),
+            "{said}"
+        );
+    }
+}

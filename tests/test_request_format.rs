@@ -93,3 +93,48 @@ fn a_dialog_moves_between_the_services() {
         }
     }
 }
+
+/// Writes a picture of one colour.
+fn paint(live: &Live, name: &str, colour: [u8; 3]) -> String {
+    let path = live.file(name);
+    let picture = image::RgbImage::from_pixel(64, 64, image::Rgb(colour));
+    picture.save(&path).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn images_of_a_person_and_of_a_tool() {
+    for service in services() {
+        if !service.images {
+            eprintln!("left out: the model takes no images");
+            continue;
+        }
+        let live = Live::new(&service);
+        let red = paint(&live, "first.png", [230, 10, 10]);
+        let answer = live.ask_with(
+            &["--file", &red],
+            "Which colour is this picture? Answer with one English word.",
+        );
+        assert!(answer.to_lowercase().contains("red"), "{answer:?}");
+        paint(&live, "second.png", [10, 10, 230]);
+        let answer = live.ask(
+            "Read second.png with file_read. Which colour is that one? Answer with one English word.",
+        );
+        assert!(answer.to_lowercase().contains("blue"), "{answer:?}");
+        // Both are in the history now.
+        let answer = live.ask("Answer with the single word: accepted");
+        assert!(answer.to_lowercase().contains("accepted"), "{answer:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs keys in tests/test.env"]
+fn calls_that_the_tool_refuses() {
+    check(
+        |_| {},
+        &[
+            "Call the calculator with the argument expression set to the empty text, then with 1/0. Say what came of it.",
+        ],
+    );
+}

@@ -11,7 +11,7 @@ use super::guard::print_of;
 use super::policy::Verdict;
 use super::turn::{Question, Setup};
 use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
-use crate::observability::Event;
+use crate::observability::{Event, RedactedStream};
 use crate::threads::run_parallel;
 use crate::tools::{Action, Effects, Tool, ToolCtx, ToolError, fit};
 
@@ -129,11 +129,17 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
             shown.push(image);
         }
     };
+    let live = Mutex::new(RedactedStream::new(setup.secrets));
+    let show_live = |text: &str| setup.watch.tool_output(&call.id, text);
     let ctx = ToolCtx {
         workspace: setup.workspace,
         session: setup.session,
         cancel: setup.cancel,
-        output: &|text| setup.watch.tool_output(&call.id, text),
+        output: &|text| {
+            let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.push(text, &mut { show_live });
+        },
+        secrets: setup.secrets,
         boundary: setup.boundary,
         images: takes_images.then_some(&show),
     };
@@ -149,9 +155,12 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
         Err(ToolError::Failed(_)) => CallState::Failed,
         Err(ToolError::Cancelled) => CallState::Stopped,
     };
+    let live = live.into_inner().unwrap_or_else(PoisonError::into_inner);
+    live.finish(&mut { show_live });
     let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
     let is_error = result.is_err();
     let content = result.unwrap_or_else(|error| error.to_string());
+    let content = setup.secrets.redact(&content).into_owned();
     let print = print_of(&call, &content);
     let content = if content.trim().is_empty() {
         "(no output)".to_owned()

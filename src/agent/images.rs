@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 15 * 1024 * 1024;
 const TOOL_IMAGES: &str = "The images of the tool results:";
 
 /// Shapes a legal history's images for a model. It stays legal.
-pub(super) fn place<'m>(
+pub(crate) fn place<'m>(
     messages: &'m [Message],
     model: &ModelSpec,
     dialect: Dialect,

@@ -8,11 +8,15 @@ pub mod compress;
 mod guard;
 mod images;
 mod legalise;
+mod masking;
 mod models;
 mod policy;
 mod prompt;
 mod tokens;
 mod turn;
+
+#[cfg(test)]
+pub(crate) use images::place;
 
 pub use guard::{SoFar, TurnLimits};
 pub use legalise::{CallIds, INTERRUPTED, Legal, Repair, legalise};

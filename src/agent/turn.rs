@@ -12,12 +12,13 @@ use super::compress::estimate_messages;
 use super::guard::{Cap, Guard, SoFar, TurnLimits};
 use super::images::place;
 use super::legalise::{CallIds, legalise, mend_calls};
+use super::masking::{MaskedDeltas, mask_message};
 use super::models::Models;
 use super::policy::ApprovalPolicy;
 use crate::chat::{
     CallRecord, Image, Message, ModelCall, Part, Role, SessionId, StopReason, ToolCall, Usage,
 };
-use crate::observability::{Event, Observers};
+use crate::observability::{Event, Observers, Redactor};
 use crate::providers::{Delta, ProviderError, Reply, Request, ToolSpec};
 use crate::threads::CancelToken;
 use crate::tools::{Action, Registry, Workspace};
@@ -80,6 +81,11 @@ pub trait Journal {
     fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
         let _ = question;
         Ok(Permit::Refused(NOBODY_TO_ASK.to_owned()))
+    }
+
+    /// Returns what the person said since the last round and what is to join this turn, stored as its messages.
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        Ok(Vec::new())
     }
 
     /// Puts [`Image::refused_note`] in the place of every stored image of the dialog.
@@ -174,6 +180,8 @@ pub struct Setup<'a> {
     pub watch: &'a dyn Watch,
     /// Agent and tool events.
     pub observers: &'a Observers,
+    /// What must not be shown, stored or sent.
+    pub secrets: &'a Redactor,
 }
 
 /// How a turn ended.
@@ -289,7 +297,18 @@ impl Loop<'_, '_> {
             history.push(reply.message.clone());
             self.step.messages.push(reply.message);
             self.run_calls(history)?;
+            self.take_joined(history)?;
         }
+    }
+
+    /// Lets what the person said meanwhile join the turn: every call of the round has its result.
+    fn take_joined(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
+        let joined = self
+            .journal
+            .joined()
+            .map_err(|JournalError| TurnEnd::NotStored)?;
+        history.extend(joined);
+        Ok(())
     }
 
     /// Runs the calls of the last stored round that a dead process never began.
@@ -484,18 +503,24 @@ impl Loop<'_, '_> {
         };
         let at = SystemTime::now();
         let began = Instant::now();
-        let result = candidate.provider.stream(
+        let mut deltas = MaskedDeltas::new(setup.secrets);
+        let mut show = |delta: Delta<'_>| match delta {
+            Delta::Text(text) => {
+                shown.push_str(text);
+                setup.watch.delta(text, false);
+            }
+            Delta::Reasoning(text) => setup.watch.delta(text, true),
+            Delta::Notice(text) => setup.watch.notice(text),
+        };
+        let mut result = candidate.provider.stream(
             &request,
-            &mut |delta| match delta {
-                Delta::Text(text) => {
-                    shown.push_str(text);
-                    setup.watch.delta(text, false);
-                }
-                Delta::Reasoning(text) => setup.watch.delta(text, true),
-                Delta::Notice(text) => setup.watch.notice(text),
-            },
+            &mut |delta| deltas.push(delta, &mut show),
             setup.cancel,
         );
+        deltas.finish(&mut show);
+        if let Ok(reply) = &mut result {
+            mask_message(setup.secrets, &mut reply.message);
+        }
         self.record(index, &result, at, began.elapsed());
         if let Ok(reply) = &result {
             let (usage, attempts) = (reply.usage, reply.attempts);

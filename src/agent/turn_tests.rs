@@ -180,6 +180,7 @@ fn run_with(
             cancel: &CancelToken::new(),
             watch: &notices,
             observers: &Observers::default(),
+            secrets: &Redactor::default(),
         },
         vec![
             Message::text(Role::User, "old"),

@@ -63,7 +63,9 @@ pub(super) fn start_log(
         .secrets
         .iter()
         .map(|secret| secret.expose().to_owned());
-    let redactor = Arc::new(Redactor::new(secrets));
+    let token = token::load(&loaded.config.state_dir.join("gateway.token"));
+    let token = token.ok().flatten().map(|token| token.expose().to_owned());
+    let redactor = Arc::new(Redactor::new(secrets.chain(token)));
     init_log(
         LogOptions {
             target: LogTarget::Stderr,

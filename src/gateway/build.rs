@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::offer::offer;
-use super::private;
+use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannel;
@@ -27,7 +27,8 @@ use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{
-    self, Bash, BashSettings, Registry, ResultLimits, WebSettings, Workspace, WorkspaceOptions,
+    self, Bash, BashSettings, Processes, Registry, ResultLimits, WebSettings, Workspace,
+    WorkspaceOptions,
 };
 
 /// What a process is started with.
@@ -48,6 +49,8 @@ pub(super) struct Parts {
     pub deps: Deps,
     /// Runs commands.
     pub sandbox: Arc<Sandbox>,
+    /// Those in the background.
+    pub processes: Processes,
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
@@ -66,7 +69,9 @@ pub(super) fn parts(
     let config = &launch.config;
     let workspace = open_workspace(launch)?;
     let sandbox = Arc::new(Sandbox::new(policy_of(launch)));
-    let (registry, specs) = offered(config, sandbox.clone(), own_port);
+    let redactor = redactor(launch);
+    let processes = Processes::new(sandbox.clone(), redactor.clone());
+    let (registry, specs) = offered(config, sandbox.clone(), processes.clone(), own_port);
     let (outbox_wake, woken) = bounded(1);
     let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
@@ -86,12 +91,14 @@ pub(super) fn parts(
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
-            redactor: launch.redactor.clone(),
+            redactor,
+            processes: Arc::new(processes.clone()),
             facts: Facts {
                 mcp_servers: enabled_mcp_servers(config),
             },
         },
         sandbox,
+        processes,
         outbox_wake: woken,
         pushers,
     })
@@ -129,9 +136,20 @@ pub fn backups(config: &Config) -> Backups {
 pub(super) fn offered(
     config: &Config,
     sandbox: Arc<Sandbox>,
+    processes: Processes,
     own_port: u16,
 ) -> (Registry, Vec<ToolSpec>) {
-    offer(tools::builtin(bash(config, sandbox), web(config, own_port)))
+    let bash = bash(config, sandbox, processes);
+    offer(tools::builtin(bash, web(config, own_port)))
+}
+
+/// Masks what the configuration calls secret, and the token.
+fn redactor(launch: &Launch) -> Arc<Redactor> {
+    match door::token::load(&launch.config.state_dir.join("gateway.token")) {
+        Ok(Some(token)) => Arc::new(launch.redactor.with(token.expose())),
+        // There is none, or it is refused where it is used.
+        Ok(None) | Err(_) => launch.redactor.clone(),
+    }
 }
 
 /// How commands are run.
@@ -158,11 +176,12 @@ pub(super) fn policy_of(launch: &Launch) -> Policy {
 }
 
 /// The shell, unless the sandbox level is `off`.
-fn bash(config: &Config, sandbox: Arc<Sandbox>) -> Option<Bash> {
+fn bash(config: &Config, sandbox: Arc<Sandbox>, processes: Processes) -> Option<Bash> {
     (sandbox.policy().level != Level::Off).then(|| {
         Bash::new(BashSettings {
             sandbox,
             timeout: config.sandbox.timeout,
+            processes,
         })
     })
 }
@@ -365,9 +384,11 @@ mod tests {
     #[test]
     fn our_own_tools_lose_nothing() {
         let config = Config::demo_default(std::path::Path::new("/home/x"));
-        let bash = bash(&config, Arc::new(Sandbox::new(Policy::new(0o022))));
+        let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
+        let processes = Processes::new(sandbox.clone(), Arc::default());
+        let bash = bash(&config, sandbox, processes);
         let tools = tools::builtin(bash, WebSettings::default());
-        assert_eq!(tools.len(), 9);
+        assert_eq!(tools.len(), 10);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

@@ -148,6 +148,7 @@ mod tests {
         };
         let workspace = Workspace::open(dir.path(), options).unwrap();
         let ctx = ToolCtx {
+            secrets: &crate::observability::Redactor::default(),
             workspace: &workspace,
             session: &"a:b:c".parse::<SessionId>().unwrap(),
             cancel: &CancelToken::new(),

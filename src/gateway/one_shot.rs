@@ -15,16 +15,20 @@ use crate::observability::Health;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock};
 use crate::threads::Fatal;
+use crate::tools::Processes;
 
 /// Frames that may wait for the command to print them.
 const FRAMES: usize = 4_096;
 const CLIENT: ClientId = ClientId(1);
+/// How long commands in the background may take to be gone.
+const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// A running stack with one client: the command itself.
 pub struct OneShot {
     chat: CliChat,
     frames: Receiver<Outbound>,
     session: Option<Session>,
+    processes: Processes,
     lock: Option<InstanceLock>,
     /// Whether the database needs no check that was left to a gateway.
     checked: bool,
@@ -65,6 +69,7 @@ impl OneShot {
         });
         let (queue, inbox) = session_queue();
         let mut chat = CliChat::new(queue);
+        let processes = parts.processes.clone();
         let session = Session::start(parts.deps, inbox, Scope::OwnInputs, &fatal)?;
         // The queue is empty: one message always fits.
         let _ = chat.connected(CLIENT, true);
@@ -72,6 +77,7 @@ impl OneShot {
             chat,
             frames,
             session: Some(session),
+            processes,
             lock: Some(lock),
             checked,
         })
@@ -101,10 +107,13 @@ impl OneShot {
 
 impl Drop for OneShot {
     fn drop(&mut self) {
-        let late = match self.session.take() {
+        let mut late = match self.session.take() {
             Some(session) => session.stop(Duration::ZERO),
             None => Vec::new(),
         };
+        for thread in self.processes.stop() {
+            late.extend(thread.join_within(END_LIMIT).err());
+        }
         for error in &late {
             log::warn!("{error}");
         }

@@ -11,6 +11,7 @@ use crate::agent::system_prompt;
 use crate::config::{AGENTS_TEMPLATE, USER_TEMPLATE};
 use crate::providers::{estimate_text, estimate_tools};
 use crate::sandbox::Sandbox;
+use crate::tools::Processes;
 
 /// One part of the prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,8 @@ pub fn prompt_parts(launch: &Launch) -> Vec<PromptPart> {
         parts.push(part(name, &system_prompt(agents, user)[bare.len()..]));
     }
     let sandbox = Arc::new(Sandbox::new(super::build::policy_of(launch)));
-    let (_, specs) = offered(&launch.config, sandbox, 0);
+    let processes = Processes::new(sandbox.clone(), launch.redactor.clone());
+    let (_, specs) = offered(&launch.config, sandbox, processes, 0);
     parts.extend(specs.iter().map(|spec| {
         PromptPart {
             name: format!("tool {}", spec.name),

@@ -71,7 +71,7 @@ pub fn run(launch: &Launch) -> Result<()> {
         observers,
         address.port(),
     )?;
-    let sandbox = parts.sandbox.clone();
+    let (sandbox, processes) = (parts.sandbox.clone(), parts.processes.clone());
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
         let rows = OutboxRows::new(db.clone(), config.gateway.outbox_max_age);
         let dispatcher = Dispatcher::new(rows, parts.pushers);
@@ -91,9 +91,14 @@ pub fn run(launch: &Launch) -> Result<()> {
     let probe = probe.end();
     let upkeep = upkeep.stop();
     let mut late = session.stop(GRACE);
+    let background = processes.stop();
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
-    for thread in [outbound, upkeep, probe].into_iter().chain(check) {
+    for thread in [outbound, upkeep, probe]
+        .into_iter()
+        .chain(check)
+        .chain(background)
+    {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {

@@ -69,13 +69,27 @@ pub struct LogOptions {
 
 /// Sets up logging for the whole process.
 ///
-/// Fails if the file cannot be opened or if logging is set up already.
+/// Panics are logged too, instead of printed with whatever they hold. Fails if the file cannot be opened or if logging is
+/// set up already.
 pub fn init_log(options: LogOptions, redactor: Arc<Redactor>) -> io::Result<()> {
     let level = options.level;
     let sink = Sink::open(options, redactor, MAX_FILE_BYTES)?;
     log::set_boxed_logger(Box::new(sink))
         .map_err(|error| io::Error::new(ErrorKind::AlreadyExists, error))?;
     log::set_max_level(level);
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let payload = panic.payload();
+        let words = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no words");
+        log::error!(
+            "panicked at {}: {words}",
+            place.as_deref().unwrap_or("an unknown place")
+        );
+    }));
     Ok(())
 }
 

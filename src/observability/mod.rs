@@ -7,9 +7,11 @@ mod events;
 mod health;
 mod log;
 mod redact;
+mod redact_stream;
 
 pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
 pub use crash::{crash_point, test_millis};
 pub use events::{Event, Observer, Observers};
 pub use health::{Health, Part, SandboxState};
 pub use redact::Redactor;
+pub use redact_stream::RedactedStream;

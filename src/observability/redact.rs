@@ -14,9 +14,19 @@ const MASK: &str = "***";
 const MIN_CHARS: usize = 6;
 
 /// Replaces secrets by `***`.
+#[derive(Clone)]
 pub struct Redactor {
     /// Texts to mask, by their first byte, longest first.
     needles: Box<[Vec<String>; 256]>,
+    /// Length of the longest of them.
+    longest: usize,
+}
+
+impl Default for Redactor {
+    /// Knows no secret; what has the shape of a key is still masked.
+    fn default() -> Self {
+        Self::new(std::iter::empty())
+    }
 }
 
 impl Redactor {
@@ -27,24 +37,72 @@ impl Redactor {
         for secret in secrets {
             add_forms(&mut forms, &secret);
         }
-        let mut needles = Box::new([const { Vec::new() }; 256]);
-        for form in forms {
-            needles[usize::from(form.as_bytes()[0])].push(form);
-        }
-        for same_start in needles.iter_mut() {
-            same_start.sort_by_key(|form: &String| std::cmp::Reverse(form.len()));
-        }
-        Self { needles }
+        let mut redactor = Self {
+            needles: Box::new([const { Vec::new() }; 256]),
+            longest: 0,
+        };
+        redactor.add(forms);
+        redactor
     }
 
-    /// Returns the text with every secret masked; borrowed if there was none.
+    /// Returns a redactor that knows one more secret.
+    pub fn with(&self, secret: &str) -> Self {
+        let mut forms = BTreeSet::new();
+        add_forms(&mut forms, secret);
+        let mut redactor = self.clone();
+        redactor.add(forms);
+        redactor
+    }
+
+    fn add(&mut self, forms: BTreeSet<String>) {
+        for form in forms {
+            self.longest = self.longest.max(form.len());
+            self.needles[usize::from(form.as_bytes()[0])].push(form);
+        }
+        for same_start in self.needles.iter_mut() {
+            same_start.sort_by_key(|form: &String| std::cmp::Reverse(form.len()));
+        }
+    }
+
+    /// Returns the text with every secret masked, known ones and what has the shape of a key; borrowed if there was none.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.mask(text, true)
+    }
+
+    /// Returns the text with every known secret masked; borrowed if there was none.
+    pub fn redact_known<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.longest == 0 {
+            return Cow::Borrowed(text);
+        }
+        self.mask(text, false)
+    }
+
+    /// Returns the length of what is masked from this place on, if anything is.
+    pub(super) fn match_at(&self, bytes: &[u8], at: usize, shapes: bool) -> Option<usize> {
+        Some(self.find_at(bytes, at, shapes)?.len)
+    }
+
+    /// Finds the first place from which on the text is the beginning of a longer known secret; its end if there is none.
+    pub(super) fn open_secret(&self, text: &str) -> usize {
+        let bytes = text.as_bytes();
+        let first = bytes.len().saturating_sub(self.longest);
+        let is_open = |at: &usize| {
+            let rest = &bytes[*at..];
+            self.needles[usize::from(rest[0])]
+                .iter()
+                .take_while(|needle| needle.len() > rest.len())
+                .any(|needle| needle.as_bytes().starts_with(rest))
+        };
+        (first..bytes.len()).find(is_open).unwrap_or(bytes.len())
+    }
+
+    pub(super) fn mask<'t>(&self, text: &'t str, shapes: bool) -> Cow<'t, str> {
         let bytes = text.as_bytes();
         let mut clean = String::new();
         let mut copied = 0;
         let mut at = 0;
         while at < bytes.len() {
-            let Some(found) = self.find_at(bytes, at) else {
+            let Some(found) = self.find_at(bytes, at, shapes) else {
                 at += 1;
                 continue;
             };
@@ -61,7 +119,7 @@ impl Redactor {
         Cow::Owned(clean)
     }
 
-    fn find_at(&self, bytes: &[u8], at: usize) -> Option<Found> {
+    fn find_at(&self, bytes: &[u8], at: usize, shapes: bool) -> Option<Found> {
         let rest = &bytes[at..];
         let needles = &self.needles[usize::from(rest[0])];
         if let Some(needle) = needles.iter().find(|n| rest.starts_with(n.as_bytes())) {
@@ -69,6 +127,9 @@ impl Redactor {
                 keep: 0,
                 len: needle.len(),
             });
+        }
+        if !shapes {
+            return None;
         }
         let follows_word = at > 0 && is_word(bytes[at - 1]);
         find_shape(rest, follows_word)
@@ -193,7 +254,12 @@ fn add_forms(forms: &mut BTreeSet<String>, secret: &str) {
         return;
     }
     forms.insert(secret.to_owned());
-    forms.extend([false, true].map(|ascii_only| json_escaped(secret, ascii_only)));
+    for ascii_only in [false, true] {
+        let escaped = json_escaped(secret, ascii_only);
+        // JSON inside a text of JSON, as in the arguments of a tool call.
+        forms.insert(json_escaped(&escaped, ascii_only));
+        forms.insert(escaped);
+    }
     for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
         forms.insert(percent_encoded(secret, digits));
     }
@@ -321,6 +387,17 @@ mod tests {
         check(&["abcdef", "abcdefghi"], "abcdefghi abcdefx", "*** ***x");
         check(&["abc", ""], "abcabc", "abcabc");
         check(&["abcdef"], "abcdeabcdefabcdef", "abcde******");
+    }
+
+    #[test]
+    fn known_secrets_alone_can_be_masked_and_more_become_known() {
+        let redactor = redactor(&["abcdef"]);
+        let text = "abcdef sk-0123456789012345 geheim-1";
+        assert_eq!(
+            redactor.redact_known(text),
+            "*** sk-0123456789012345 geheim-1"
+        );
+        assert_eq!(redactor.with("geheim-1").redact(text), "*** *** ***");
     }
 
     #[test]

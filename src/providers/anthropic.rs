@@ -34,6 +34,20 @@ pub struct Anthropic {
     service: Service,
 }
 
+/// Writes a whole body for a model without quirks.
+#[cfg(test)]
+pub(crate) fn body(request: &Request<'_>) -> Vec<u8> {
+    request::encode(&Ask {
+        request,
+        quirks: &super::quirks::Quirks::default(),
+        provider: "scripted",
+        stream: true,
+        replay: request::Replay::Whole,
+        room: super::room::Room::default(),
+        paused: &[],
+    })
+}
+
 impl Anthropic {
     /// Makes the adapter; nothing is sent or connected.
     pub fn new(settings: AnthropicSettings, http: Http, learned: LearnedQuirks) -> Self {

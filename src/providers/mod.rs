@@ -27,7 +27,7 @@ mod schema;
 mod service;
 mod sse;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::time::Duration;
 

@@ -28,6 +28,12 @@ pub struct OpenAi {
     service: Service,
 }
 
+/// Writes a whole body for a model without quirks.
+#[cfg(test)]
+pub(crate) fn body(request: &Request<'_>) -> Vec<u8> {
+    request::encode(request, &Quirks::default(), "scripted", true, None)
+}
+
 impl OpenAi {
     /// Makes the adapter; nothing is sent or connected.
     pub fn new(settings: OpenAiSettings, http: Http, learned: LearnedQuirks) -> Self {

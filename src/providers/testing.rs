@@ -242,3 +242,12 @@ pub(crate) fn events<S: AsRef<str>>(data: &[S]) -> Vec<u8> {
         .flat_map(|data| format!("data: {}\n\n", data.as_ref()).into_bytes())
         .collect()
 }
+
+/// Writes a request as both formats have it: chat completions, and the Messages API.
+pub(crate) fn bodies(request: &super::Request<'_>) -> [serde_json::Value; 2] {
+    [
+        super::openai::body(request),
+        super::anthropic::body(request),
+    ]
+    .map(|body| serde_json::from_slice(&body).unwrap())
+}

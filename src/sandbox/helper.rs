@@ -25,7 +25,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use super::launch::{Launched, Sweeper, launch};
 use super::processes::{Hunt, descendants, hunt, own_children};
 use super::protocol::{End, Instruction, Report};
-use super::{limits, masks, wait};
+use super::{INPUT_ARGUMENT, input, limits, masks, wait};
 
 /// How long processes that outlive the command get to end by themselves: a `>(filter)` is often a little later.
 const GRACE: Duration = Duration::from_millis(50);
@@ -42,6 +42,9 @@ const POUNCES: usize = 100;
 /// How many processes a command may have where the kernel does not limit it, and how often that is checked.
 const MAX_PROCESSES: usize = 512;
 const COUNT_EVERY: Duration = Duration::from_millis(100);
+/// How seldom it is checked where little happens: few processes, and no more than at the last look.
+const COUNT_SELDOM: Duration = Duration::from_secs(2);
+const FEW_PROCESSES: usize = 32;
 
 const MAX_INSTRUCTION_BYTES: usize = 16 * 1024 * 1024;
 
@@ -69,6 +72,12 @@ fn supervise() -> io::Result<Report> {
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
     let mut supervisor = Supervisor::new()?;
+    let has_input = std::env::args_os()
+        .nth(2)
+        .is_some_and(|argument| argument == INPUT_ARGUMENT);
+    let input = has_input
+        .then(|| input::take_over(&io::stdin()))
+        .transpose()?;
     let instruction = read_instruction()?;
     // Before anything that starts a thread, and before our files in /proc are closed to ourselves.
     let masks = match instruction.confine.as_ref().map(masks::apply).transpose() {
@@ -81,7 +90,7 @@ fn supervise() -> io::Result<Report> {
         main,
         protection,
         sweeper,
-    } = match launch(instruction, masks)? {
+    } = match launch(instruction, masks, input)? {
         Ok(launched) => launched,
         Err(refusal) => return Ok(refusal),
     };
@@ -149,6 +158,7 @@ impl Supervisor {
     fn watch(&mut self, main: Pid, deadline: Instant) -> io::Result<End> {
         self.main = Some(main);
         let mut next_count = limits::counts_by_itself().then(|| Instant::now() + COUNT_EVERY);
+        let (mut pause, mut counted) = (COUNT_EVERY, 0);
         loop {
             self.reap();
             if let Some(status) = self.main_status {
@@ -162,14 +172,20 @@ impl Supervisor {
                 return Ok(End::Deadline);
             }
             if next_count.is_some_and(|at| now >= at) {
-                if descendants(getpid().as_raw_pid()).len() > MAX_PROCESSES {
+                let count = descendants(getpid().as_raw_pid()).len();
+                if count > MAX_PROCESSES {
                     return Ok(End::TooManyProcesses);
                 }
-                next_count = Some(Instant::now() + COUNT_EVERY);
+                pause = match count <= counted.min(FEW_PROCESSES) {
+                    true => COUNT_SELDOM.min(pause * 2),
+                    false => COUNT_EVERY,
+                };
+                counted = count;
+                next_count = Some(Instant::now() + pause);
             }
             let wake_at = next_count.map_or(deadline, |at| at.min(deadline));
-            let pause = wake_at.saturating_duration_since(now);
-            if matches!(self.wait(pause)?, Wake::Lifeline) {
+            let left = wake_at.saturating_duration_since(now);
+            if matches!(self.wait(left)?, Wake::Lifeline) {
                 return Ok(End::Cancelled);
             }
         }

@@ -12,7 +12,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -63,10 +63,11 @@ type Started = (Pid, Protection);
 pub(super) fn launch(
     instruction: Instruction,
     masks: Masks,
+    input: Option<OwnedFd>,
 ) -> io::Result<Result<Launched, Report>> {
     if instruction.confine.is_none() {
         return Ok(
-            start_from_thread(instruction, masks)?.map(|(main, protection)| Launched {
+            start_from_thread(instruction, masks, input)?.map(|(main, protection)| Launched {
                 main,
                 protection,
                 sweeper: None,
@@ -78,7 +79,7 @@ pub(super) fn launch(
     let (answer, launched) = bounded(1);
     let _thread = crate::threads::spawn("sweep", STACK_BYTES, move || {
         let enclosed = enclose_signals();
-        let started = start_from_thread(instruction, masks);
+        let started = start_from_thread(instruction, masks, input);
         let _ = answer.send((started, enclosed));
         if enclosed {
             serve_sweeps(&queue);
@@ -116,15 +117,20 @@ fn serve_sweeps(queue: &Receiver<Sender<()>>) {
 fn start_from_thread(
     instruction: Instruction,
     masks: Masks,
+    input: Option<OwnedFd>,
 ) -> io::Result<Result<Started, Report>> {
     let (answer, started) = bounded(1);
     let _thread = crate::threads::spawn("launch", STACK_BYTES, move || {
-        let _ = answer.send(confine_and_start(&instruction, &masks));
+        let _ = answer.send(confine_and_start(&instruction, &masks, input));
     })?;
     started.recv().map_err(io::Error::other)
 }
 
-fn confine_and_start(instruction: &Instruction, masks: &Masks) -> Result<Started, Report> {
+fn confine_and_start(
+    instruction: &Instruction,
+    masks: &Masks,
+    input: Option<OwnedFd>,
+) -> Result<Started, Report> {
     let not_started = |error: io::Error| Report::NotStarted(error.to_string());
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(instruction.umask));
     // Of this thread and what it starts; failing is no reason not to run.
@@ -134,11 +140,12 @@ fn confine_and_start(instruction: &Instruction, masks: &Masks) -> Result<Started
         Some(confine) => confine::apply(confine, masks).map_err(Report::Unprotected)?,
         None => Protection::default(),
     };
-    let pid = start(instruction).map_err(|error| not_started(explain(error, instruction)))?;
+    let pid =
+        start(instruction, input).map_err(|error| not_started(explain(error, instruction)))?;
     Ok((pid, protection))
 }
 
-fn start(instruction: &Instruction) -> io::Result<Pid> {
+fn start(instruction: &Instruction, input: Option<OwnedFd>) -> io::Result<Pid> {
     let [program, arguments @ ..] = instruction.argv.as_slice() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -148,7 +155,7 @@ fn start(instruction: &Instruction) -> io::Result<Pid> {
         .env_clear()
         .envs(instruction.env.iter().map(|(name, value)| (name, value)))
         .current_dir(&instruction.cwd)
-        .stdin(Stdio::null())
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(output()?)
         .stderr(output()?)
         .process_group(0)

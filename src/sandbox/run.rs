@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::HELPER_ARGUMENT;
 use super::error::SandboxError;
+use super::input::{self, CommandInput};
 use super::output::Kept;
 use super::protocol::{Confine, End, Instruction, Protection, Report};
 use super::scratch::Scratch;
@@ -161,41 +161,41 @@ impl Sandbox {
         if self.policy.level == Level::Off {
             return Err(SandboxError::Off);
         }
-        let mut kept = Kept::new(call.output_cap);
         if cancel.is_cancelled() {
-            return Ok(cancelled(kept));
+            return Ok(cancelled(Kept::new(call.output_cap)));
         }
+        self.start(call, false)?.wait(cancel, on_output)
+    }
+
+    /// Starts a command that has a standard input, and does not wait for its end: [`Started::wait`] does.
+    pub fn start_with_input(&self, call: &Call<'_>) -> Result<Started, SandboxError> {
+        if self.policy.level == Level::Off {
+            return Err(SandboxError::Off);
+        }
+        self.start(call, true)
+    }
+
+    fn start(&self, call: &Call<'_>, has_input: bool) -> Result<Started, SandboxError> {
         let deadline = call.deadline.min(MAX_DEADLINE);
         let scratch = self.scratch()?;
         let instruction = self.instruction(call, deadline, &scratch);
         let mut line = serde_json::to_vec(&instruction)
             .map_err(|error| SandboxError::NotStarted(error.to_string()))?;
         line.push(b'\n');
-        let report = Supervised::start(&self.policy.helper, HELPER_ARGUMENT, line)
-            .map_err(SandboxError::Supervisor)?
-            .finish(deadline, cancel, &mut |bytes| {
-                kept.push(bytes);
-                on_output(bytes);
-            });
-        match report {
-            Some(Report::Ended {
-                end,
-                killed,
-                survivors,
-                protection,
-            }) => Ok(Outcome {
-                end,
-                output_bytes: kept.total(),
-                output: kept.into_text(),
-                killed,
-                survivors,
-                protection,
-            }),
-            Some(Report::Unprotected(missing)) => Err(SandboxError::Unprotected { missing }),
-            Some(Report::NotStarted(reason)) => Err(SandboxError::NotStarted(reason)),
-            None if cancel.is_cancelled() => Ok(cancelled(kept)),
-            None => Err(SandboxError::SupervisorLost),
+        let (input, reader) = match has_input {
+            true => input::pipe().map(|(input, reader)| (Some(input), Some(reader))),
+            false => Ok((None, None)),
         }
+        .map_err(SandboxError::Supervisor)?;
+        let supervised = Supervised::start(&self.policy.helper, line, reader)
+            .map_err(SandboxError::Supervisor)?;
+        Ok(Started {
+            supervised,
+            input,
+            kept: Kept::new(call.output_cap),
+            deadline,
+            _scratch: scratch,
+        })
     }
 
     fn instruction(&self, call: &Call<'_>, deadline: Duration, scratch: &Scratch) -> Instruction {
@@ -254,6 +254,56 @@ impl Sandbox {
                 let new = Scratch::new(&self.policy.temp_dir).map_err(SandboxError::Scratch)?;
                 Ok(scratch.insert(Arc::new(new)).clone())
             }
+        }
+    }
+}
+
+/// A command at work. Dropping it ends the command.
+#[derive(Debug)]
+pub struct Started {
+    supervised: Supervised,
+    input: Option<CommandInput>,
+    kept: Kept,
+    deadline: Duration,
+    /// The command's folders stay as long as it runs.
+    _scratch: Arc<Scratch>,
+}
+
+impl Started {
+    /// Takes the command's standard input, once. If nobody does, it stays open until [`Started::wait`] returns.
+    pub fn take_input(&mut self) -> Option<CommandInput> {
+        self.input.take()
+    }
+
+    /// Waits for the command's end; see [`Sandbox::run`].
+    pub fn wait(
+        self,
+        cancel: &CancelToken,
+        on_output: &mut dyn FnMut(&[u8]),
+    ) -> Result<Outcome, SandboxError> {
+        let mut kept = self.kept;
+        let report = self.supervised.finish(self.deadline, cancel, &mut |bytes| {
+            kept.push(bytes);
+            on_output(bytes);
+        });
+        match report {
+            Some(Report::Ended {
+                end,
+                killed,
+                survivors,
+                protection,
+            }) => Ok(Outcome {
+                end,
+                output_bytes: kept.total(),
+                output: kept.into_text(),
+                killed,
+                survivors,
+                protection,
+            }),
+            Some(Report::Unprotected(missing)) => Err(SandboxError::Unprotected { missing }),
+            Some(Report::NotStarted(reason)) => Err(SandboxError::NotStarted(reason)),
+            None if cancel.is_cancelled() => Ok(cancelled(kept)),
+            None => Err(SandboxError::SupervisorLost),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,10 +13,12 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::input::hand_over;
 use super::orphans::{KnownChild, reap_orphans, start_known};
 use super::processes::hunt;
 use super::protocol::Report;
 use super::wait;
+use super::{HELPER_ARGUMENT, INPUT_ARGUMENT};
 use crate::threads::CancelToken;
 
 /// What a supervisor gets beyond the command's deadline, for starting, killing and reporting.
@@ -40,6 +43,7 @@ const READ_BYTES: usize = 64 * 1024;
 type Lifeline = Arc<Mutex<Option<OwnedFd>>>;
 
 /// One supervisor at work.
+#[derive(Debug)]
 pub(super) struct Supervised {
     child: Child,
     _known: KnownChild,
@@ -52,6 +56,7 @@ pub(super) struct Supervised {
     report_line: Vec<u8>,
 }
 
+#[derive(Debug)]
 struct Unsent {
     pipe: OwnedFd,
     line: Vec<u8>,
@@ -70,21 +75,35 @@ enum Source {
 
 impl Supervised {
     /// Starts a supervisor with nothing of our environment; `line` is sent later.
-    pub(super) fn start(helper: &Path, argument: &str, line: Vec<u8>) -> io::Result<Self> {
+    ///
+    /// `input` becomes the command's standard input; without it there is none.
+    pub(super) fn start(helper: &Path, line: Vec<u8>, input: Option<OwnedFd>) -> io::Result<Self> {
         let (output, output_end) = io::pipe()?;
         let mut command = Command::new(helper);
         command
             .arg0("picobot")
-            .arg(argument)
+            .arg(HELPER_ARGUMENT)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(output_end);
+        let socket = match &input {
+            None => None,
+            Some(reader) => {
+                let (near, far) = UnixStream::pair()?;
+                hand_over(&near, reader)?;
+                command.arg(INPUT_ARGUMENT).stdin(OwnedFd::from(far));
+                Some(OwnedFd::from(near))
+            }
+        };
         let (mut child, known) = start_known(|| command.spawn(), Child::id)?;
+        // It holds the supervisor's ends of the pipes, which must be the only ones.
+        drop(command);
         let prepare = |child: &mut Child| {
             let pid = Pid::from_raw(child.id().cast_signed()).ok_or(Errno::SRCH)?;
             let exit = pidfd_open(pid, PidfdFlags::empty())?;
-            let lifeline: OwnedFd = child.stdin.take().ok_or(Errno::BADF)?.into();
+            let pipe = child.stdin.take().map(OwnedFd::from);
+            let lifeline = socket.or(pipe).ok_or(Errno::BADF)?;
             ioctl_fionbio(&lifeline, true)?;
             let pipe = lifeline.try_clone()?;
             io::Result::Ok((exit, lifeline, pipe))

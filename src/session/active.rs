@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Instant;
 
 use super::replies::Replies;
+use super::steer::Steering;
+use super::wording;
 use crate::bus::{Caller, ClientId};
 use crate::chat::SessionId;
 use crate::storage::{InboxId, TurnId};
@@ -19,6 +21,8 @@ pub(super) struct Waiting {
     pub(super) preview: String,
     /// The turn an earlier process began for it.
     pub(super) resume: Option<TurnId>,
+    /// Who waits for inputs that joined that turn.
+    pub(super) joined: Vec<Caller>,
 }
 
 /// What may only be done to a dialog while no turn runs in it.
@@ -54,7 +58,10 @@ impl Work {
     /// Returns who waits for it.
     pub(super) fn into_callers(self) -> Vec<Caller> {
         match self {
-            Self::Input(waiting) => waiting.callers,
+            Self::Input(mut waiting) => {
+                waiting.callers.append(&mut waiting.joined);
+                waiting.callers
+            }
             Self::Op(_, asker) => vec![asker.caller],
         }
     }
@@ -85,15 +92,33 @@ impl Active {
             Work::Input(waiting) => Some(waiting.preview.clone()),
             Work::Op(..) => None,
         });
-        waiting.collect()
+        waiting
+            .chain(self.steering().map(Steering::previews).unwrap_or_default())
+            .collect()
     }
 
     /// Counts the inputs that wait.
     pub(super) fn n_waiting(&self) -> usize {
-        self.queue
+        let queued = self
+            .queue
             .iter()
             .filter(|work| matches!(work, Work::Input(_)))
-            .count()
+            .count();
+        queued + self.steering().map_or(0, Steering::n_pending)
+    }
+
+    /// Returns what is to join the running turn.
+    pub(super) fn steering(&self) -> Option<&Steering> {
+        self.running
+            .as_ref()
+            .map(|running| &running.control.steering)
+    }
+
+    /// Tells whether something waits that is no input.
+    pub(super) fn has_op(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|work| !matches!(work, Work::Input(_)))
     }
 }
 
@@ -113,11 +138,14 @@ pub(super) struct Running {
 const GOES_ON: u8 = 0;
 const STOPPED: u8 = 1;
 const ENDING: u8 = 2;
+const REPLACED: u8 = 3;
 
 /// Shared by the `session` thread and a turn: how to end it, and why.
 #[derive(Default)]
 pub(super) struct TurnControl {
     pub(super) cancel: CancelToken,
+    /// Inputs that join the turn.
+    pub(super) steering: Steering,
     why: AtomicU8,
     turn: AtomicI64,
     left: AtomicBool,
@@ -130,6 +158,22 @@ impl TurnControl {
             .why
             .compare_exchange(GOES_ON, STOPPED, Ordering::AcqRel, Ordering::Acquire);
         self.cancel.cancel();
+    }
+
+    /// Stops the turn because a newer input takes its place.
+    pub(super) fn replace(&self) {
+        let _ = self
+            .why
+            .compare_exchange(GOES_ON, REPLACED, Ordering::AcqRel, Ordering::Acquire);
+        self.cancel.cancel();
+    }
+
+    /// Says why the turn was stopped.
+    pub(super) fn stop_words(&self) -> &'static str {
+        match self.why.load(Ordering::Acquire) {
+            REPLACED => wording::REPLACED,
+            _ => wording::STOPPED,
+        }
     }
 
     /// Cuts the turn off because the process ends: the next process takes it up again.
@@ -147,7 +191,7 @@ impl TurnControl {
 
     /// Whether a person stopped it.
     pub(super) fn is_stopped(&self) -> bool {
-        self.why.load(Ordering::Acquire) == STOPPED
+        matches!(self.why.load(Ordering::Acquire), STOPPED | REPLACED)
     }
 
     /// Notes that the turn's thread has left without storing an end.

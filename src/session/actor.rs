@@ -193,19 +193,24 @@ impl Actor {
     }
 
     fn handle_done(&mut self, done: &TurnDone) {
-        if let Some(active) = self.active.get_mut(&done.dialog)
-            && let Some(running) = active
+        let ended = self.active.get_mut(&done.dialog).and_then(|active| {
+            active
                 .running
                 .take_if(|running| running.input == done.input)
-        {
-            self.changes
-                .note(done.dialog, &active.session, &running.asked_by);
+        });
+        if let Some(running) = ended {
+            let session = running.replies.session().clone();
+            self.changes.note(done.dialog, &session, &running.asked_by);
             if running.control.left_stopped() {
                 self.unsaved.push(UnsavedStop {
                     dialog: done.dialog,
                     input: done.input,
                     turn: running.control.turn(),
+                    words: running.control.stop_words(),
                 });
+            }
+            for left in running.control.steering.leftover() {
+                self.take_up(done.dialog, &session, left);
             }
         }
         if self.deps.pushing.is_empty() {
@@ -246,7 +251,12 @@ impl Actor {
         let waiting: Vec<_> = self
             .active
             .values_mut()
-            .map(|active| (active.session.clone(), std::mem::take(&mut active.queue)))
+            .map(|active| {
+                let steered = active.steering().map(|steering| steering.take(|_| true));
+                let mut queue = std::mem::take(&mut active.queue);
+                queue.extend(steered.into_iter().flatten().map(Work::Input));
+                (active.session.clone(), queue)
+            })
             .collect();
         for (session, queue) in waiting {
             for work in queue {
@@ -376,6 +386,7 @@ impl Actor {
             active.session.clone(),
             self.deps.sink.clone(),
             waiting.callers.clone(),
+            waiting.joined.clone(),
         ));
         let job = TurnJob {
             dialog: key,

@@ -15,7 +15,7 @@ use super::replies::{command_reply, reply_body};
 use super::take_back::TakeBack;
 use super::title::{auto_title, clean_title};
 use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
-use crate::chat::{Attachment, Command, Input, Route, SessionId, classify};
+use crate::chat::{Attachment, Command, Input, InputMode, Route, SessionId, classify};
 use crate::observability::crash_point;
 use crate::storage::{
     DialogKey, DialogRow, InboxRow, NewInput, Outcome, StorageError, Tx, fingerprint,
@@ -30,6 +30,8 @@ const PREVIEW_CHARS: usize = 60;
 pub(super) enum Effect {
     Push(Outbound),
     Work(DialogKey, SessionId, Work),
+    /// A new input for a dialog, and what happens to it if a turn runs there.
+    Input(DialogKey, SessionId, Waiting, InputMode),
     /// A repeat of an input that had not ended.
     Join(DialogKey, SessionId, Waiting),
     Ask(Query),
@@ -115,6 +117,9 @@ impl Actor {
                     let _ = self.deps.outbox_wake.try_send(());
                 }
                 Effect::Join(key, session, waiting) => self.join(key, &session, waiting),
+                Effect::Input(key, session, waiting, mode) => {
+                    self.admit(key, &session, waiting, mode);
+                }
                 Effect::Work(key, session, work) => {
                     let interrupts = matches!(work, Work::Op(..));
                     if interrupts {
@@ -124,51 +129,6 @@ impl Actor {
                     self.dispatch(key);
                 }
             }
-        }
-    }
-
-    /// Lets a caller wait for an input that is under way. One that nobody works on (it was left by another process, or
-    /// its end could not be stored) is taken up; one that ended a moment ago is answered from the database.
-    fn join(&mut self, key: DialogKey, session: &SessionId, waiting: Waiting) {
-        if let Some(active) = self.active.get_mut(&key) {
-            if let Some(running) = &active.running
-                && running.input == waiting.input
-            {
-                for caller in &waiting.callers {
-                    running.replies.add(caller.clone());
-                }
-                for caller in &waiting.callers {
-                    self.ask_again(caller, session);
-                }
-                return;
-            }
-            for work in &mut active.queue {
-                if let Work::Input(known) = work
-                    && known.input == waiting.input
-                {
-                    known.callers.extend(waiting.callers);
-                    return;
-                }
-            }
-        }
-        let body = match self.deps.db.read(|tx| tx.input(waiting.input)) {
-            Ok(Some(row)) if !row.closed => {
-                let resume = row.turn;
-                self.add_work(key, session, Work::Input(Waiting { resume, ..waiting }));
-                self.dispatch(key);
-                return;
-            }
-            Ok(Some(InboxRow {
-                reply: Some(reply), ..
-            })) => reply_body(&reply),
-            Ok(_) => Body::Error {
-                code: ErrorCode::NotFound,
-                message: super::wording::DELETED.to_owned(),
-            },
-            Err(error) => self.storage_failed(&error),
-        };
-        for caller in &waiting.callers {
-            self.reply(caller, Some(session.clone()), body.clone());
         }
     }
 
@@ -219,9 +179,12 @@ impl Apply<'_, '_> {
                     self.not_found(caller);
                     return Ok(());
                 };
+                // A key that somebody pastes stays out of the database and away from the model.
+                let redactor = self.actor.deps.redactor.clone();
+                let text = redactor.redact_known(text);
                 let said = Said {
                     sender: sender.as_deref(),
-                    text,
+                    text: &text,
                     files,
                 };
                 self.input(caller, &row, &said)
@@ -411,6 +374,7 @@ impl Apply<'_, '_> {
                     callers: vec![caller.clone()],
                     preview: preview(&said.shown()),
                     resume: known.turn,
+                    joined: Vec::new(),
                 };
                 self.effects
                     .push(Effect::Join(dialog.key, dialog.session, waiting));
@@ -460,16 +424,16 @@ impl Apply<'_, '_> {
         }
         self.changed(row, know);
         self.accepted(caller, row);
-        self.effects.push(Effect::Work(
-            row.key,
-            row.session.clone(),
-            Work::Input(Waiting {
-                input,
-                callers: vec![caller.clone()],
-                preview: preview(&shown),
-                resume: None,
-            }),
-        ));
+        let waiting = Waiting {
+            input,
+            callers: vec![caller.clone()],
+            preview: preview(&shown),
+            resume: None,
+            joined: Vec::new(),
+        };
+        let session = row.session.clone();
+        let input = Effect::Input(row.key, session, waiting, row.mode);
+        self.effects.push(input);
         Ok(())
     }
 
@@ -489,7 +453,7 @@ impl Apply<'_, '_> {
         let new = self
             .effects
             .iter()
-            .filter(|effect| matches!(effect, Effect::Work(to, _, Work::Input(_)) if *to == key))
+            .filter(|effect| matches!(effect, Effect::Input(to, ..) if *to == key))
             .count();
         stored + new
     }

@@ -100,9 +100,9 @@ mod tests {
                 chat: ChatId::new("d").unwrap(),
             };
             let turn = tx.begin_turn(tx.current_dialog(&route, now)?.key, now)?;
-            tx.record_model_call(Some(turn), &call(long_ago, Some(100.0)))?;
-            tx.record_model_call(Some(turn), &call(now, None))?;
-            tx.record_model_call(Some(turn), &call(now, Some(1.5)))
+            tx.record_model_call(turn, &call(long_ago, Some(100.0)))?;
+            tx.record_model_call(turn, &call(now, None))?;
+            tx.record_model_call(turn, &call(now, Some(1.5)))
         })
         .unwrap();
         let budget = |per_day, per_month| Budget {

@@ -6,6 +6,7 @@
 
 mod active;
 mod actor;
+mod admit;
 mod apply;
 mod approvals;
 mod budget;
@@ -21,6 +22,7 @@ mod query;
 mod recover;
 mod replies;
 mod search;
+mod steer;
 mod stop;
 mod take_back;
 mod times;
@@ -50,7 +52,7 @@ use crate::observability::{Health, Observers, Redactor};
 use crate::providers::ToolSpec;
 use crate::storage::Db;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
-use crate::tools::{Registry, Workspace};
+use crate::tools::{ProcessPort, Registry, Workspace};
 
 /// The `session` and `query` threads parse no model output; SQLite needs a little.
 const STACK_BYTES: usize = 512 * 1024;
@@ -108,6 +110,8 @@ pub struct Deps {
     pub redactor: Arc<Redactor>,
     /// What people may ask about this process.
     pub facts: Facts,
+    /// Commands that go on in the background.
+    pub processes: Arc<dyn ProcessPort>,
 }
 
 /// Whose inputs a process works on.

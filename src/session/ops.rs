@@ -36,6 +36,7 @@ impl Actor {
                 .forget(asker.caller.client, &session.route(), key);
         }
         if body == Body::Deleted {
+            self.deps.processes.forget(&session);
             self.refuse_waiting(key, &session);
         }
         self.changes.note(key, &session, &[asker.caller.client]);

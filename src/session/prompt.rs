@@ -44,7 +44,10 @@ pub(super) fn for_dialog(deps: &Deps, stored: Option<Prompt>) -> DialogPrompt {
 
 /// Makes a prompt from what stands in the workspace now.
 pub(super) fn renewed(deps: &Deps) -> Prompt {
-    let read = |name| read_instructions(&deps.workspace, name);
+    let read = |name| {
+        let text = read_instructions(&deps.workspace, name)?;
+        Some(deps.redactor.redact_known(&text).into_owned())
+    };
     Prompt {
         system: system_prompt(read("AGENTS.md").as_deref(), read("USER.md").as_deref()),
         tools: deps.tools_text.to_string(),

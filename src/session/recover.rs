@@ -1,5 +1,7 @@
 //! What an earlier process left: every input that has not ended is taken up again, in the order received.
 
+use std::collections::HashSet;
+
 use super::active::{Waiting, Work};
 use super::actor::Actor;
 use super::apply::{preview, shown_input};
@@ -12,8 +14,13 @@ impl Actor {
         let db = self.deps.db.clone();
         let open = db.read(|tx| {
             let mut found: Vec<(DialogRow, Waiting)> = Vec::new();
+            let mut turns = HashSet::new();
             for input in tx.open_inputs()? {
                 let Some(dialog) = input.dialog else { continue };
+                // Only the first input of a turn runs it; the others joined it and end with it.
+                if input.turn.is_some_and(|turn| !turns.insert(turn)) {
+                    continue;
+                }
                 if let Some(row) = tx.dialog(dialog)? {
                     let files = tx.attachment_names(input.id)?;
                     let shown = shown_input(&input.content, files.iter().map(String::as_str));
@@ -22,6 +29,7 @@ impl Actor {
                         callers: Vec::new(),
                         preview: preview(&shown),
                         resume: input.turn,
+                        joined: Vec::new(),
                     };
                     found.push((row, waiting));
                 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::wording;
 use crate::bus::{Body, Caller, ErrorCode, Outbound, Sink};
 use crate::chat::SessionId;
-use crate::storage::StoredReply;
+use crate::storage::{StoredReply, TurnId};
 
 /// The waiting callers of one turn, or its answer.
 pub(super) struct Replies {
@@ -15,39 +15,92 @@ pub(super) struct Replies {
     state: Mutex<State>,
 }
 
+struct Waiter {
+    caller: Caller,
+    /// Whether its input joined the turn of another one.
+    joined: bool,
+}
+
 enum State {
-    Waiting(Vec<Caller>),
+    Waiting(Vec<Waiter>),
     Answered(StoredReply),
 }
 
 impl Replies {
-    pub(super) fn new(session: SessionId, sink: Arc<dyn Sink>, callers: Vec<Caller>) -> Self {
+    /// `joined` are the callers whose inputs joined the turn.
+    pub(super) fn new(
+        session: SessionId,
+        sink: Arc<dyn Sink>,
+        callers: Vec<Caller>,
+        joined: Vec<Caller>,
+    ) -> Self {
+        let waiters = |callers: Vec<Caller>, joined| {
+            let callers = callers.into_iter();
+            callers.map(move |caller| Waiter { caller, joined })
+        };
+        let all = waiters(callers, false).chain(waiters(joined, true));
         Self {
             session,
             sink,
-            state: Mutex::new(State::Waiting(callers)),
+            state: Mutex::new(State::Waiting(all.collect())),
         }
+    }
+
+    /// Returns the dialog.
+    pub(super) fn session(&self) -> &SessionId {
+        &self.session
     }
 
     /// Adds a caller; one that comes after the answer gets it at once.
     pub(super) fn add(&self, caller: Caller) {
+        self.add_waiter(Waiter {
+            caller,
+            joined: false,
+        });
+    }
+
+    /// Adds a caller whose input joined the turn.
+    pub(super) fn add_joined(&self, caller: Caller) {
+        self.add_waiter(Waiter {
+            caller,
+            joined: true,
+        });
+    }
+
+    /// Adds a caller whose input joins the turn now, and tells it so.
+    pub(super) fn join(&self, caller: Caller, turn: TurnId) {
+        if caller.wants.turns {
+            let body = Body::TurnStarted { turn: turn.0 };
+            send(&*self.sink, &self.session, &caller, body);
+        }
+        self.add_joined(caller);
+    }
+
+    fn add_waiter(&self, waiter: Waiter) {
         let answered = match &mut *self.lock() {
-            State::Waiting(callers) => {
-                callers.push(caller);
+            State::Waiting(waiters) => {
+                waiters.push(waiter);
                 return;
             }
             State::Answered(reply) => reply.clone(),
         };
-        send(&*self.sink, &self.session, &caller, reply_body(&answered));
+        self.send_answer(&waiter, reply_body(&answered));
+    }
+
+    fn send_answer(&self, waiter: &Waiter, mut body: Body) {
+        if let Body::Answer { merged, .. } = &mut body {
+            *merged = waiter.joined;
+        }
+        send(&*self.sink, &self.session, &waiter.caller, body);
     }
 
     /// Answers everybody, once.
     pub(super) fn answer(&self, reply: StoredReply) {
         let body = reply_body(&reply);
         let previous = std::mem::replace(&mut *self.lock(), State::Answered(reply));
-        if let State::Waiting(callers) = previous {
-            for caller in &callers {
-                send(&*self.sink, &self.session, caller, body.clone());
+        if let State::Waiting(waiters) = previous {
+            for waiter in &waiters {
+                self.send_answer(waiter, body.clone());
             }
         }
     }
@@ -55,8 +108,9 @@ impl Replies {
     /// Sends a message to the waiting callers that want its kind.
     pub(super) fn tell(&self, wants: impl Fn(&Caller) -> bool, body: impl Fn() -> Body) {
         let callers = match &*self.lock() {
-            State::Waiting(callers) => callers
+            State::Waiting(waiters) => waiters
                 .iter()
+                .map(|waiter| &waiter.caller)
                 .filter(|caller| wants(caller))
                 .cloned()
                 .collect(),
@@ -70,7 +124,7 @@ impl Replies {
     /// Tells whether a waiting caller is of a kind.
     pub(super) fn any(&self, is: impl Fn(&Caller) -> bool) -> bool {
         match &*self.lock() {
-            State::Waiting(callers) => callers.iter().any(is),
+            State::Waiting(waiters) => waiters.iter().any(|waiter| is(&waiter.caller)),
             State::Answered(_) => false,
         }
     }
@@ -120,9 +174,9 @@ pub(super) fn command_reply(command: &str, content: &str) -> StoredReply {
 /// Turns a stored answer into what is sent.
 pub(super) fn reply_body(reply: &StoredReply) -> Body {
     match reply.kind.as_str() {
-        "answer" => Body::Answer {
+        kind @ ("answer" | "merged") => Body::Answer {
             content: reply.text.as_str().into(),
-            merged: false,
+            merged: kind == "merged",
         },
         "command" => Body::Command {
             command: reply.code.clone(),

@@ -15,7 +15,7 @@ use crate::storage::{
 };
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
-const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
+pub(super) const OBEY_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// What a stop found.
 #[derive(Default)]
@@ -36,6 +36,8 @@ pub(super) struct UnsavedStop {
     pub(super) input: InboxId,
     /// The turn, if it had begun.
     pub(super) turn: Option<TurnId>,
+    /// Why it was stopped, for people.
+    pub(super) words: &'static str,
 }
 
 impl Actor {
@@ -116,17 +118,26 @@ impl Actor {
                 .get_or_insert_with(|| Instant::now() + OBEY_LIMIT);
             report.turn = true;
         }
+        let steered = match active.steering() {
+            Some(steering) => {
+                report.joined = only.is_some_and(|only| steering.has_joined(only));
+                steering.take(is_meant)
+            }
+            None => Vec::new(),
+        };
         let (inputs, others): (Vec<_>, Vec<_>) = std::mem::take(&mut active.queue)
             .into_iter()
             .partition(|work| matches!(work, Work::Input(waiting) if is_meant(waiting.input)));
         active.queue.extend(others);
-        let waiting: Vec<Waiting> = inputs
+        let mut waiting: Vec<Waiting> = inputs
             .into_iter()
             .filter_map(|work| match work {
                 Work::Input(waiting) => Some(waiting),
                 Work::Op(..) => None,
             })
+            .chain(steered)
             .collect();
+        waiting.sort_by_key(|waiting| waiting.input);
         let session = active.session.clone();
         let reply = error_reply(ErrorCode::Stopped, wording::DROPPED);
         let stored = self.deps.db.write(|tx| {
@@ -149,7 +160,7 @@ impl Actor {
         }
         let body = reply_body(&reply);
         for input in waiting {
-            for caller in &input.callers {
+            for caller in input.callers.iter().chain(&input.joined) {
                 self.reply(caller, Some(session.clone()), body.clone());
             }
             report.dropped.push(input.preview);
@@ -175,6 +186,7 @@ impl Actor {
             dialog: key,
             input: running.input,
             turn: running.control.turn(),
+            words: running.control.stop_words(),
         };
         if let Err(error) = self.store_stop(&stop) {
             log::error!("a stopped turn could not be stored: {error}");
@@ -183,16 +195,18 @@ impl Actor {
                 self.unsaved.push(stop);
             }
         }
-        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
+        let reply = error_reply(ErrorCode::Stopped, running.control.stop_words());
         running.replies.answer(reply);
-        if let Some(active) = self.active.get(&key) {
-            self.changes.note(key, &active.session, &running.asked_by);
+        let session = running.replies.session().clone();
+        self.changes.note(key, &session, &running.asked_by);
+        for left in running.control.steering.leftover() {
+            self.take_up(key, &session, left);
         }
     }
 
     /// Stores the end of a turn that a person stopped, unless it has one.
     pub(super) fn store_stop(&self, stop: &UnsavedStop) -> Result<(), StorageError> {
-        let reply = error_reply(ErrorCode::Stopped, wording::STOPPED);
+        let reply = error_reply(ErrorCode::Stopped, stop.words);
         self.deps.db.write(|tx| {
             let now = SystemTime::now();
             let Some(turn) = stop.turn else {
@@ -201,8 +215,9 @@ impl Actor {
             if !tx.end_turn(turn, TurnState::Stopped, now)? {
                 return Ok(());
             }
-            end_messages(tx, stop.dialog, turn, stop.input, wording::STOPPED, now)?;
+            end_messages(tx, stop.dialog, turn, stop.input, stop.words, now)?;
             tx.interrupt_calls(turn)?;
+            tx.close_joined(turn, stop.input, Outcome::Stopped, &reply)?;
             tx.close_input(stop.input, Outcome::Stopped, &reply)
         })
     }
@@ -243,6 +258,7 @@ fn drop_input(
         tx.end_turn(turn, TurnState::Stopped, now)?;
         end_messages(tx, dialog, turn, input.input, wording::STOPPED, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, input.input, Outcome::Stopped, reply)?;
     }
     tx.close_input(input.input, Outcome::Stopped, reply)
 }

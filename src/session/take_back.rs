@@ -84,12 +84,26 @@ impl Actor {
 
     /// Removes an input whose turn no process has begun: the one meant, else the newest.
     fn take_waiting(&mut self, dialog: DialogKey, only: Option<InboxId>) -> Option<Waiting> {
-        let queue = &mut self.active.get_mut(&dialog)?.queue;
-        let at = queue.iter().rposition(|work| {
+        let active = self.active.get_mut(&dialog)?;
+        let at = active.queue.iter().rposition(|work| {
             matches!(work, Work::Input(waiting)
                 if waiting.resume.is_none() && only.is_none_or(|only| only == waiting.input))
-        })?;
-        match queue.remove(at)? {
+        });
+        let queued = match at.and_then(|at| active.queue.get(at)) {
+            Some(Work::Input(waiting)) => Some(waiting.input),
+            _ => None,
+        };
+        if let Some(steering) = active.steering() {
+            let steered = match only {
+                Some(only) => steering.take(|input| input == only).pop(),
+                None if steering.newest() > queued => steering.take_newest(),
+                None => None,
+            };
+            if steered.is_some() {
+                return steered;
+            }
+        }
+        match active.queue.remove(at?)? {
             Work::Input(waiting) => Some(waiting),
             Work::Op(..) => None,
         }

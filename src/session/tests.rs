@@ -20,14 +20,14 @@ use crate::chat::{Command, Message, Part, Role, Route, SessionId, StopReason, To
 use crate::providers::{Delta, Dialect, ModelSpec, Provider, ProviderError, Reply, Request};
 use crate::storage::{Context, DialogKey, NewInput, TurnId};
 use crate::threads::CancelToken;
-use crate::tools::{Effects, Tool, ToolCtx, ToolError, WorkspaceOptions};
+use crate::tools::{Effects, ProcessInfo, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
 mod approvals;
 
 const CEILING: Duration = Duration::from_secs(5);
 
 /// What the model does when asked.
-enum Play {
+pub(super) enum Play {
     Say(&'static str),
     Call(Vec<ToolCall>),
     Fail(ProviderError),
@@ -38,9 +38,27 @@ enum Play {
     Panic,
 }
 
+/// Nothing runs in the background here; notes whose processes were to be forgotten.
 #[derive(Default)]
-struct Model {
-    plays: Mutex<VecDeque<Play>>,
+struct NoProcesses(Mutex<Vec<SessionId>>);
+
+impl ProcessPort for NoProcesses {
+    fn list(&self, _: &SessionId) -> Vec<ProcessInfo> {
+        Vec::new()
+    }
+
+    fn kill(&self, _: &SessionId, _: Option<&str>) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn forget(&self, session: &SessionId) {
+        self.0.lock().unwrap().push(session.clone());
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) plays: Mutex<VecDeque<Play>>,
     asked: Mutex<Vec<Vec<Message>>>,
 }
 
@@ -160,10 +178,10 @@ impl Sink for ChannelSink {
     }
 }
 
-struct Rig {
+pub(super) struct Rig {
     dir: tempfile::TempDir,
-    db: Arc<Db>,
-    model: Arc<Model>,
+    pub(super) db: Arc<Db>,
+    pub(super) model: Arc<Model>,
     runs: Arc<AtomicUsize>,
     policy: ApprovalPolicy,
     approval_time: Duration,
@@ -184,7 +202,7 @@ impl Rig {
         rig
     }
 
-    fn unbooted() -> Self {
+    pub(super) fn unbooted() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
         Self {
@@ -205,8 +223,17 @@ impl Rig {
         self.model.plays.lock().unwrap().extend(plays);
         let (sink, out) = bounded(1_000);
         let (queue, inbox) = session_queue();
+        let deps = self.deps(sink);
+        let fatal = Fatal::new(|_| {});
+        self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
+        self.queue = Some(queue);
+        self.out = out;
+    }
+
+    /// What a session on this database works with.
+    pub(super) fn deps(&self, sink: Sender<Outbound>) -> Deps {
         let workspace = Workspace::open(self.dir.path(), WorkspaceOptions::default()).unwrap();
-        let deps = Deps {
+        Deps {
             db: self.db.clone(),
             sink: Arc::new(ChannelSink(sink)),
             agent: Agent {
@@ -246,12 +273,9 @@ impl Rig {
             max_turns: 4,
             budget: None,
             redactor: Arc::new(Redactor::new(["geheim-1234".to_owned()].into_iter())),
+            processes: Arc::new(NoProcesses::default()),
             facts: Facts::default(),
-        };
-        let fatal = Fatal::new(|_| {});
-        self.session = Some(Session::start(deps, inbox, Scope::All, &fatal).unwrap());
-        self.queue = Some(queue);
-        self.out = out;
+        }
     }
 
     fn stop(&mut self) {

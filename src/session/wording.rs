@@ -136,6 +136,8 @@ pub(super) fn short_number(n: u64) -> String {
 
 /// For a turn stopped by a person.
 pub(super) const STOPPED: &str = "Stopped.";
+/// For a turn that a newer input took the place of.
+pub(super) const REPLACED: &str = "Stopped: a newer message took its place.";
 /// For an input dropped before its turn began.
 pub(super) const DROPPED: &str = "Stopped before it began.";
 /// For an input that was taken back before its turn began.

@@ -16,7 +16,7 @@ use super::compress::{self, Compactor, Owner};
 use super::detail::meter_of_turn;
 use super::outage::persist;
 use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, approvals, prompt, wording};
+use super::{Deps, approvals, prompt, steer, wording};
 use crate::agent::compress::shown;
 use crate::agent::{
     INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
@@ -96,6 +96,9 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
                 end_messages(tx, job.dialog, turn, job.input, &message, now)?;
                 tx.interrupt_calls(turn)?;
             }
+            if let Some(turn) = job.control.turn() {
+                tx.close_joined(turn, job.input, Outcome::Failed, &reply)?;
+            }
             tx.close_input(job.input, Outcome::Failed, &reply)
         })
     });
@@ -110,7 +113,7 @@ fn leave(job: &TurnJob) {
     let (code, message) = if job.control.is_cut_off() {
         (ErrorCode::ShuttingDown, wording::ENDING)
     } else if job.control.is_stopped() {
-        (ErrorCode::Stopped, wording::STOPPED)
+        (ErrorCode::Stopped, job.control.stop_words())
     } else {
         (ErrorCode::Storage, wording::KEPT)
     };
@@ -171,6 +174,41 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
         used_ids,
     }))
 }
+
+/// Returns a stored history, mended first if it is at fault: `rewrite` replaces what is stored from a row on, and reads the
+/// history again.
+pub(super) fn mended(
+    stored: Vec<StoredMessage>,
+    rewrite: impl FnOnce(i64, &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError>,
+) -> Result<Vec<StoredMessage>, StorageError> {
+    let (places, history): (Vec<_>, Vec<_>) = stored
+        .into_iter()
+        .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
+        .unzip();
+    let Some(repair) = legalise(&history).repair else {
+        let put_back = |((id, turn, created_at), message)| StoredMessage {
+            id,
+            turn,
+            message,
+            created_at,
+        };
+        return Ok(places.into_iter().zip(history).map(put_back).collect());
+    };
+    log::warn!("a stored history is mended from message {} on", repair.kept);
+    let rest: Vec<Rewritten> = repair
+        .rest
+        .into_iter()
+        .map(|(from, message)| {
+            let (_, turn, created_at) = places[from];
+            (turn, message, created_at)
+        })
+        .collect();
+    let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    rewrite(from, &rest)
+}
+
+/// A message in its mended form, with its turn and when it was stored.
+pub(super) type Rewritten = (TurnId, Message, SystemTime);
 
 struct Turn<'a> {
     deps: &'a Deps,
@@ -297,6 +335,7 @@ impl<'a> Turn<'a> {
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,
+            secrets: &self.deps.redactor,
         };
         let mut journal = StepJournal {
             deps: self.deps,
@@ -315,14 +354,14 @@ impl<'a> Turn<'a> {
         let ended = match end {
             TurnEnd::Answered { text, stop } => Ended::answered(text, stop),
             TurnEnd::Stopped if self.job.control.is_cut_off() => return self.leave(),
-            TurnEnd::Stopped => Ended::stopped(),
+            TurnEnd::Stopped => Ended::stopped(self.job.control.stop_words()),
             TurnEnd::NotStored => return self.leave(),
             TurnEnd::OverBudget(text) => Ended::failed(ErrorCode::Budget, text),
             TurnEnd::Failed { error, provider } => {
                 log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
                 let (code, text) = wording::provider_failure(&error, &provider);
-                Ended::failed(code, text)
+                Ended::failed(code, self.deps.redactor.redact(&text).into_owned())
             }
         };
         self.finish(ended, rest, usage, model);
@@ -336,7 +375,11 @@ impl<'a> Turn<'a> {
         first: &mut Step,
     ) -> Result<Vec<Message>, StorageError> {
         let stored = std::mem::take(&mut self.loaded.history);
-        let stored = if own { stored } else { self.mended(stored)? };
+        let stored = if own {
+            stored
+        } else {
+            mended(stored, |from, rest| self.rewrite(from, rest))?
+        };
         let rows = compress::rows_of(stored);
         let context = &self.loaded.context;
         let interrupted = if own {
@@ -353,39 +396,11 @@ impl<'a> Turn<'a> {
         Ok(history)
     }
 
-    /// Returns the stored history, mended in the database first if it is at fault.
-    fn mended(&self, stored: Vec<StoredMessage>) -> Result<Vec<StoredMessage>, StorageError> {
-        let (places, history): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .map(|stored| ((stored.id, stored.turn, stored.created_at), stored.message))
-            .unzip();
-        let Some(repair) = legalise(&history).repair else {
-            let put_back = |((id, turn, created_at), message)| StoredMessage {
-                id,
-                turn,
-                message,
-                created_at,
-            };
-            return Ok(places.into_iter().zip(history).map(put_back).collect());
-        };
-        log::warn!(
-            "dialog {}: the stored history was mended from message {} on",
-            self.job.session,
-            repair.kept
-        );
-        let rest: Vec<_> = repair
-            .rest
-            .into_iter()
-            .map(|(from, message)| {
-                let (_, turn, created_at) = places[from];
-                (turn, message, created_at)
-            })
-            .collect();
-        let from = places.get(repair.kept).map_or(i64::MAX, |(id, _, _)| *id);
+    fn rewrite(&self, from: i64, rest: &[Rewritten]) -> Result<Vec<StoredMessage>, StorageError> {
+        let (dialog, context) = (self.job.dialog, &self.loaded.context);
         persist(self.deps, self.job, || {
             self.deps.db.write(|tx| {
-                let (dialog, context) = (self.job.dialog, &self.loaded.context);
-                tx.rewrite_from(dialog, context, from, &rest)?;
+                tx.rewrite_from(dialog, context, from, rest)?;
                 tx.history(dialog, context)
             })
         })
@@ -508,6 +523,7 @@ impl<'a> Turn<'a> {
         }
         store_step(tx, self.job.dialog, turn, rest, now)?;
         tx.interrupt_calls(turn)?;
+        tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
         if self.deps.pushing.contains(&self.job.session.channel) {
             tx.add_delivery(
@@ -568,11 +584,11 @@ impl Ended {
         }
     }
 
-    fn stopped() -> Self {
+    fn stopped(words: &str) -> Self {
         Self {
             state: TurnState::Stopped,
-            reply: error_reply(ErrorCode::Stopped, wording::STOPPED),
-            note: Some(wording::STOPPED.to_owned()),
+            reply: error_reply(ErrorCode::Stopped, words),
+            note: Some(words.to_owned()),
             stop: None,
         }
     }
@@ -614,7 +630,7 @@ fn store_step(
         tx.start_call(turn, call_id, name, now)?;
     }
     for call in &step.model_calls {
-        tx.record_model_call(Some(turn), call)?;
+        tx.record_model_call(turn, call)?;
     }
     // Of a call that took several requests the counts may be their sum.
     if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {
@@ -718,6 +734,19 @@ impl Journal for StepJournal<'_> {
             return Err(JournalError);
         }
         Ok(permit)
+    }
+
+    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
+        if self.job.control.is_cut_off() {
+            return Err(JournalError);
+        }
+        let failed = |error| {
+            log::error!("what joins turn {} cannot be read: {error}", self.turn.0);
+            JournalError
+        };
+        steer::join(self.deps, self.job, self.turn, failed, |store| {
+            self.write(|tx| store(tx))
+        })
     }
 
     fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {

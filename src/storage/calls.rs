@@ -152,12 +152,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Enters a model call into the ledger; `turn` is the turn it was made for, if it was made for one.
-    pub fn record_model_call(
-        &self,
-        turn: Option<TurnId>,
-        record: &ModelCall,
-    ) -> Result<(), StorageError> {
+    /// Enters a model call into the ledger, under the turn it was made for.
+    pub fn record_model_call(&self, turn: TurnId, record: &ModelCall) -> Result<(), StorageError> {
         self.sql
             .prepare_cached(
                 "INSERT INTO model_calls
@@ -167,7 +163,7 @@ impl Tx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
-                turn.map(|turn| turn.0),
+                turn.0,
                 record.provider,
                 record.model,
                 record.purpose,

@@ -189,3 +189,134 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{ChannelId, ChatId, Message, Role, Route};
+    use crate::storage::Db;
+
+    fn filled(n_messages: usize) -> (tempfile::TempDir, Db, DialogKey) {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
+        let route = Route {
+            channel: ChannelId::new("c").unwrap(),
+            chat: ChatId::new("d").unwrap(),
+        };
+        let now = SystemTime::now();
+        let dialog = db
+            .write(|tx| {
+                let dialog = tx.current_dialog(&route, now)?.key;
+                let turn = tx.begin_turn(dialog, now)?;
+                let message = Message::text(Role::User, "x");
+                let all = std::iter::repeat_n(&message, n_messages);
+                tx.append_messages(dialog, turn, all, now)?;
+                Ok(dialog)
+            })
+            .unwrap();
+        (dir, db, dialog)
+    }
+
+    #[test]
+    fn only_what_is_sent_is_loaded() {
+        let (_dir, db, dialog) = filled(10_000);
+        let context = Context {
+            upto: 9_990,
+            request: Some(17),
+            summary: "s".to_owned(),
+            ..Context::default()
+        };
+        db.write(|tx| tx.set_context(dialog, &context)).unwrap();
+        let (loaded, history, n) = db
+            .read(|tx| {
+                let loaded = tx.context(dialog)?;
+                let history = tx.history(dialog, &loaded)?;
+                let n = tx.n_summarised(dialog, &loaded)?;
+                Ok((loaded, history, n))
+            })
+            .unwrap();
+        assert_eq!((&loaded, n), (&context, 9_989));
+        let ids: Vec<i64> = history.iter().map(|stored| stored.id).collect();
+        assert_eq!(ids, [vec![17], (9_991..=10_000).collect()].concat());
+        // By the index, not by looking at all that is stored.
+        let plan: Vec<String> = db
+            .read(|tx| {
+                let mut statement = tx.sql.prepare(
+                    "EXPLAIN QUERY PLAN
+                     SELECT * FROM messages WHERE dialog = ?1 AND id = ?3 AND id <= ?2
+                     UNION ALL SELECT * FROM messages WHERE dialog = ?1 AND id > ?2 ORDER BY id",
+                )?;
+                let rows = statement.query_map(params![1, 2, 3], |row| row.get(3))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .unwrap();
+        assert!(
+            !plan.iter().any(|line| line.starts_with("SCAN")),
+            "{plan:?}"
+        );
+    }
+
+    #[test]
+    fn a_summary_is_tried_and_rests_until_one_is_there() {
+        let (_dir, db, dialog) = filled(1);
+        let rest = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(5_000);
+        let tried = db
+            .write(|tx| {
+                tx.begin_summary(dialog)?;
+                tx.begin_summary(dialog)?;
+                let tried = tx.context(dialog)?.tries;
+                tx.end_summary(dialog, Some(rest))?;
+                tx.note_tokens(dialog, Some(1_234))?;
+                Ok(tried)
+            })
+            .unwrap();
+        let context = db.read(|tx| tx.context(dialog)).unwrap();
+        assert_eq!(tried, 2);
+        assert_eq!(context.tries, 0);
+        assert_eq!(context.rests_until, Some(rest));
+        assert_eq!(context.tokens, Some(1_234));
+        db.write(|tx| tx.set_context(dialog, &Context::default()))
+            .unwrap();
+        let context = db.read(|tx| tx.context(dialog)).unwrap();
+        assert_eq!((context.rests_until, context.tokens), (None, None));
+    }
+
+    #[test]
+    fn memories_of_a_running_turn_replace_each_other_and_go_with_the_dialog() {
+        let (_dir, db, dialog) = filled(1);
+        let at = |secs| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+        let add = |turn, content, began, ended| {
+            let entry = NewTimeline {
+                turn,
+                content,
+                began_at: at(began),
+                ended_at: at(ended),
+            };
+            db.write(|tx| tx.add_timeline(dialog, &entry, at(99)))
+                .unwrap();
+        };
+        let all = || {
+            db.read(|tx| {
+                let mut statement = tx
+                    .sql
+                    .prepare("SELECT content, began_at, ended_at FROM timeline ORDER BY id")?;
+                let rows =
+                    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                Ok(rows.collect::<Result<Vec<(String, i64, i64)>, _>>()?)
+            })
+            .unwrap()
+        };
+        add(None, "old", 1, 2);
+        add(Some(TurnId(1)), "a", 3, 4);
+        add(Some(TurnId(1)), "a and b", 5, 6);
+        assert_eq!(
+            all(),
+            [
+                ("old".to_owned(), 1_000, 2_000),
+                ("a and b".to_owned(), 3_000, 6_000)
+            ]
+        );
+        db.write(|tx| tx.clear_dialog(dialog, at(9))).unwrap();
+        assert_eq!(all(), []);
+    }
+}

@@ -60,7 +60,7 @@ impl Outcome {
 /// The answer kept for a repeat of an input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredReply {
-    /// `answer`, `error` or `command`.
+    /// `answer`, `error` or `command`; `merged` for the answer of a turn that the input joined.
     pub kind: String,
     /// The error's code or the command's name.
     pub code: String,
@@ -227,6 +227,44 @@ impl Tx<'_> {
                 reply.text
             ])?;
         self.drop_attachments(id)
+    }
+
+    /// Ends the inputs that joined the turn of another one, with that one's answer.
+    pub fn close_joined(
+        &self,
+        turn: TurnId,
+        main: InboxId,
+        outcome: Outcome,
+        reply: &StoredReply,
+    ) -> Result<(), StorageError> {
+        let kind = match reply.kind.as_str() {
+            "answer" => "merged",
+            other => other,
+        };
+        let joined: Vec<i64> = self
+            .sql
+            .prepare_cached(
+                "SELECT id FROM inbox WHERE turn = ?1 AND id <> ?2 AND outcome IS NULL",
+            )?
+            .query_map([turn.0, main.0], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in joined {
+            let reply = StoredReply {
+                kind: kind.to_owned(),
+                ..reply.clone()
+            };
+            self.close_input(InboxId(id), outcome, &reply)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the input that a turn was begun for; others with this turn joined it.
+    pub fn main_input(&self, turn: TurnId) -> Result<Option<InboxId>, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached("SELECT min(id) FROM inbox WHERE turn = ?1")?
+            .query_row([turn.0], |row| row.get::<_, Option<i64>>(0))?
+            .map(InboxId))
     }
 
     /// Empties a dialog's ended inputs; the ids stay.

@@ -38,6 +38,11 @@ impl Thread {
         &self.name
     }
 
+    /// Tells whether the thread has ended.
+    pub fn has_ended(&self) -> bool {
+        self.handle.is_finished()
+    }
+
     /// Waits until the thread has ended or the deadline has passed. A late thread is left running.
     pub fn join_until(self, deadline: Instant) -> Result<(), JoinError> {
         // The sender is dropped by the thread, also when it panics: a disconnect is the end.

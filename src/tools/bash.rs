@@ -6,22 +6,25 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::bash_output::CallOutput;
+use super::process::{Process, shown};
+use super::processes::Processes;
 use super::{
     Action, CommandLine, Effects, Found, Reach, Standing, Tool, ToolCtx, ToolError, Workspace,
     typed_schema,
 };
-use crate::sandbox::{Call, Cleaner, End, Level, OUTPUT_CAP_BYTES, Outcome, Sandbox, SandboxError};
+use crate::sandbox::{Call, End, Level, Outcome, Sandbox, SandboxError};
 
 const MAX_TIMEOUT_SECS: u64 = 600;
 
-/// How much of a call's output is shown while it runs; who prints more is building something, not talking.
-const MAX_LIVE_BYTES: usize = 256 * 1024;
+/// How long a command in the background is watched before the call returns: most of what cannot work fails at once.
+const START_MOMENT: Duration = Duration::from_millis(700);
 
 #[derive(Deserialize, JsonSchema)]
 struct Arguments {
@@ -32,6 +35,8 @@ struct Arguments {
     /// Killed after this many seconds; default 120.
     #[schemars(range(min = 1, max = 600))]
     timeout_secs: Option<u64>,
+    /// Return at once and leave it running; look after it with process.
+    background: Option<bool>,
 }
 
 /// What the tool needs.
@@ -40,11 +45,14 @@ pub struct BashSettings {
     pub sandbox: Arc<Sandbox>,
     /// How long a command may run if its call names no time; 600 s at most.
     pub timeout: Duration,
+    /// Where commands in the background are kept.
+    pub processes: Processes,
 }
 
 /// The shell tool.
 pub struct Bash {
     sandbox: Arc<Sandbox>,
+    processes: Processes,
     timeout: Duration,
     shell: &'static str,
 }
@@ -56,8 +64,41 @@ impl Bash {
         Self {
             sandbox: settings.sandbox,
             timeout: settings.timeout,
+            processes: settings.processes,
             shell: if has_bash { "/bin/bash" } else { "/bin/sh" },
         }
+    }
+}
+
+impl Bash {
+    /// Makes the tool that looks after what this one starts in the background.
+    pub(super) fn process_tool(&self) -> Process {
+        Process::new(
+            self.processes.clone(),
+            self.sandbox.policy().level == Level::Full,
+        )
+    }
+
+    /// Starts a command in the background and gives it a moment to fail.
+    fn start(
+        &self,
+        command: &str,
+        call: &Call<'_>,
+        ctx: &ToolCtx<'_>,
+    ) -> Result<String, ToolError> {
+        let id = self.processes.start(ctx.session, command, call)?;
+        let deadline = Instant::now() + START_MOMENT;
+        let mut look = self
+            .processes
+            .look(ctx.session, &id, START_MOMENT, ctx.cancel)?;
+        // What prints at once may still end at once.
+        if look.end.is_none() && !ctx.cancel.is_cancelled() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let next = self.processes.look(ctx.session, &id, left, ctx.cancel)?;
+            look.output.push_str(&next.output);
+            (look.end, look.time) = (next.end, next.time);
+        }
+        Ok(format!("Background process {id}.\n{}", shown(&look)))
     }
 }
 
@@ -69,14 +110,14 @@ impl Tool for Bash {
     fn description(&self) -> Cow<'static, str> {
         let policy = self.sandbox.policy();
         match (policy.level, policy.network) {
-            (Level::Full, _) => "Runs a shell command in the workspace. No input; nothing keeps running after it.",
+            (Level::Full, _) => "Runs a shell command in the workspace. No input. What it leaves running is killed.",
             (_, true) => {
-                "Runs a shell command in the workspace. Only the workspace, $HOME and $TMPDIR are writable; no input; \
-                 nothing keeps running after it."
+                "Runs a shell command in the workspace. Only the workspace, $HOME and $TMPDIR are writable; no input. \
+                 What it leaves running is killed."
             }
             (_, false) => {
                 "Runs a shell command in the workspace. Only the workspace, $HOME and $TMPDIR are writable; no \
-                 network, no input; nothing keeps running after it."
+                 network, no input. What it leaves running is killed."
             }
         }
         .into()
@@ -93,15 +134,18 @@ impl Tool for Bash {
     fn action(&self, arguments: &Value) -> Action {
         let line = arguments["command"].as_str().unwrap_or_default();
         let command = CommandLine::parse(line);
-        let folder = match arguments["cwd"].as_str().unwrap_or_default() {
+        let mut manner = match arguments["cwd"].as_str().unwrap_or_default() {
             "" => String::new(),
             cwd => format!(" (in {cwd})"),
         };
-        let mut action = Action::allowed(format!("{line}{folder}"));
+        if arguments["background"] == true {
+            manner.push_str(" (in the background)");
+        }
+        let mut action = Action::allowed(format!("{line}{manner}"));
         if command.can_be_remembered() {
             action.subject = command.argv.as_ref().map(|argv| {
                 let argv = serde_json::to_string(argv);
-                argv.expect("a list of texts always serialises") + &folder
+                argv.expect("a list of texts always serialises") + &manner
             });
         }
         if self.sandbox.policy().level == Level::Full {
@@ -129,14 +173,21 @@ impl Tool for Bash {
             argv: vec![self.shell.into(), "-c".into(), arguments.command.into()],
             env: Vec::new(),
             deadline: Duration::from_secs(secs),
-            output_cap: OUTPUT_CAP_BYTES,
+            output_cap: 0,
         };
-        let mut live = Live::new(ctx.output);
+        if arguments.background == Some(true) {
+            let [_, _, command] = &call.argv[..] else {
+                return Err(ToolError::failed("There is no command."));
+            };
+            let command = command.to_string_lossy().into_owned();
+            return self.start(&command, &call, ctx);
+        }
+        let mut output = CallOutput::new(ctx);
         let outcome = self
             .sandbox
-            .run(&call, ctx.cancel, &mut |bytes| live.show(bytes));
+            .run(&call, ctx.cancel, &mut |bytes| output.push(bytes));
         match outcome {
-            Ok(outcome) => result(outcome, secs),
+            Ok(outcome) => result(&outcome, output.finish(), secs),
             Err(error) => Err(ToolError::Failed(sentence(&error))),
         }
     }
@@ -156,41 +207,7 @@ fn start_folder(workspace: &Workspace, cwd: Option<&str>) -> Result<PathBuf, Too
     }
 }
 
-/// Shows output while it comes, as plain text and up to a limit.
-struct Live<'a> {
-    show: &'a (dyn Fn(&str) + Sync),
-    cleaner: Cleaner,
-    room: usize,
-}
-
-impl<'a> Live<'a> {
-    fn new(show: &'a (dyn Fn(&str) + Sync)) -> Self {
-        Self {
-            show,
-            cleaner: Cleaner::new(),
-            room: MAX_LIVE_BYTES,
-        }
-    }
-
-    fn show(&mut self, bytes: &[u8]) {
-        if self.room == 0 {
-            return;
-        }
-        let mut text = String::new();
-        self.cleaner
-            .push(&bytes[..bytes.len().min(self.room)], &mut text);
-        self.room -= bytes.len().min(self.room);
-        if self.room == 0 {
-            text.push_str("\n[more output is not shown live]\n");
-        }
-        if !text.is_empty() {
-            (self.show)(&text);
-        }
-    }
-}
-
-fn result(outcome: Outcome, secs: u64) -> Result<String, ToolError> {
-    let mut text = outcome.output;
+fn result(outcome: &Outcome, mut text: String, secs: u64) -> Result<String, ToolError> {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -209,6 +226,17 @@ fn result(outcome: Outcome, secs: u64) -> Result<String, ToolError> {
     }
 }
 
+/// Says how a command in the background ended, which had so long.
+pub(super) fn ending(outcome: &Outcome, lifetime: Duration) -> String {
+    match outcome.end {
+        End::Exited(code) => exit_line(code, outcome.killed),
+        End::Signalled(signal) => format!("[signal {signal}]"),
+        End::Deadline => format!("[killed: deadline {} s]", lifetime.as_secs()),
+        End::TooManyProcesses => "[killed: too many processes]".to_owned(),
+        End::Cancelled => "[killed]".to_owned(),
+    }
+}
+
 fn exit_line(code: i32, killed: usize) -> String {
     match killed {
         0 => format!("[exit {code}]"),
@@ -216,7 +244,7 @@ fn exit_line(code: i32, killed: usize) -> String {
     }
 }
 
-fn sentence(error: &SandboxError) -> String {
+pub(super) fn sentence(error: &SandboxError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -248,7 +276,7 @@ mod tests {
         let expected = expected
             .map(str::to_owned)
             .map_err(|text| ToolError::Failed(text.to_owned()));
-        assert_eq!(result(outcome, 120), expected);
+        assert_eq!(result(&outcome, output.to_owned(), 120), expected);
     }
 
     #[test]
@@ -276,19 +304,5 @@ mod tests {
             sentence(&error),
             "The command's private folders could not be made: no storage space."
         );
-    }
-
-    #[test]
-    fn live_output_is_plain_and_ends_at_its_limit() {
-        let shown = std::sync::Mutex::new(String::new());
-        let show = |text: &str| shown.lock().unwrap().push_str(text);
-        let mut live = Live::new(&show);
-        live.show("\x1b[1m你".as_bytes());
-        live.show(&vec![b'x'; 2 * MAX_LIVE_BYTES]);
-        live.show(b"never");
-        let shown = shown.lock().unwrap();
-        assert!(shown.starts_with("你x"));
-        assert!(shown.ends_with("x\n[more output is not shown live]\n"));
-        assert!(shown.len() < MAX_LIVE_BYTES + 100);
     }
 }

@@ -26,7 +26,9 @@ pub fn builtin(bash: Option<Bash>, web: WebSettings) -> Vec<Arc<dyn Tool>> {
     tools.push(Arc::new(web_fetch));
     tools.push(Arc::new(http_request));
     if let Some(bash) = bash {
+        let process = bash.process_tool();
         tools.push(Arc::new(bash));
+        tools.push(Arc::new(process));
     }
     tools
 }

@@ -5,6 +5,7 @@
 
 mod action;
 mod bash;
+mod bash_output;
 mod binary;
 mod calculator;
 mod check;
@@ -14,6 +15,8 @@ mod file_edit;
 mod file_read;
 mod file_write;
 mod list;
+mod process;
+mod processes;
 mod random;
 mod registry;
 mod schema;
@@ -34,6 +37,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::chat::{Image, SessionId};
+use crate::observability::Redactor;
 use crate::threads::CancelToken;
 
 pub use action::{Action, Reach, Standing};
@@ -41,6 +45,7 @@ pub use bash::{Bash, BashSettings};
 pub use check::check_arguments;
 pub use command_line::{CommandLine, base_name};
 pub use list::builtin;
+pub use processes::{ProcessInfo, ProcessPort, Processes};
 pub(crate) use random::random_hex;
 pub use registry::Registry;
 pub use schema::typed_schema;
@@ -74,6 +79,8 @@ pub struct ToolCtx<'a> {
     pub session: &'a SessionId,
     /// Stops the call.
     pub cancel: &'a CancelToken,
+    /// Masks secrets in what leaves the call by other ways than its result, which is masked behind it.
+    pub secrets: &'a Redactor,
     /// Takes live output for clients that watch.
     pub output: &'a (dyn Fn(&str) + Sync),
     /// Random word of this turn; marks text from outside so that it cannot pretend to end.

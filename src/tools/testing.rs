@@ -68,6 +68,7 @@ impl Bench {
             .check(name, &arguments.to_string())
             .map_err(ToolError::Failed)?;
         let ctx = ToolCtx {
+            secrets: &crate::observability::Redactor::default(),
             workspace: &self.workspace,
             session: &self.session,
             cancel: &self.cancel,
@@ -87,6 +88,7 @@ impl Bench {
         let shown = Mutex::new(Vec::new());
         let tool = self.tools.get(name).unwrap();
         let ctx = ToolCtx {
+            secrets: &crate::observability::Redactor::default(),
             workspace: &self.workspace,
             session: &self.session,
             cancel: &self.cancel,

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use picobot::chat::SessionId;
+use picobot::observability::Redactor;
 use picobot::threads::CancelToken;
 use picobot::tools::{ToolCtx, WebSettings, Workspace, WorkspaceOptions, builtin};
 use serde_json::json;
@@ -119,6 +120,7 @@ pub(crate) fn edits(setup: &Setup) -> Vec<Row> {
         cancel: &CancelToken::new(),
         output: &|_| {},
         boundary: "bench",
+        secrets: &Redactor::default(),
         images: None,
     };
     let times = setup.times(3_000, 300);

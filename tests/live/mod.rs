@@ -6,16 +6,37 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 /// A service to test against.
+#[derive(Clone)]
 pub(crate) struct Service {
     kind: &'static str,
     base_url: String,
     api_key: String,
     model: String,
+    /// Whether the model takes images.
+    pub(crate) images: bool,
+}
+
+impl Service {
+    /// Returns the same service with another key.
+    pub(crate) fn with_key(&self, api_key: &str) -> Self {
+        Self {
+            api_key: api_key.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same service with another model.
+    pub(crate) fn with_model(&self, model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            ..self.clone()
+        }
+    }
 }
 
 /// Reads `tests/test.env`: the services that have a key.
@@ -49,6 +70,7 @@ pub(crate) fn services() -> Vec<Service> {
                 base_url: needed("BASE_URL"),
                 api_key,
                 model: needed("MODEL"),
+                images: value("IMAGES").as_deref() == Some("yes"),
             })
         })
         .collect();
@@ -95,6 +117,11 @@ impl Live {
     /// Asks this service from now on, in the same dialog.
     pub(crate) fn use_service(&mut self, service: &Service) {
         eprintln!("-- {} at {}", service.model, service.base_url);
+        let input_type = if service.images {
+            json!(["text", "image"])
+        } else {
+            json!(["text"])
+        };
         // No token limit of our own: models that think would spend a small one before they speak.
         let value = json!({
             "providers": {service.kind: {
@@ -102,7 +129,7 @@ impl Live {
                 "base_url": service.base_url,
                 "api_key": "<PICOBOT_LIVE_KEY>",
             }},
-            "models": {"live": {"model_id": service.model, "input_type": ["text"]}},
+            "models": {"live": {"model_id": service.model, "input_type": input_type}},
             "agents": {"default": {"provider": service.kind, "model": "live", "max_tool_iterations": 8}},
             "workspace_dir": self.home.path().join("workspace"),
         });
@@ -115,17 +142,37 @@ impl Live {
         self.home.path().join("workspace").join(name)
     }
 
-    /// Sends one prompt in-process and returns what `--json` printed.
-    pub(crate) fn send(&self, prompt: &str) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_picobot"))
+    /// Sends one prompt in-process, with further arguments before it.
+    fn run(&self, arguments: &[&str], prompt: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_picobot"))
             .args(["send", "--local", "--json", "--timeout", "120", "--config"])
             .arg(&self.config)
+            .args(arguments)
             .arg(prompt)
             .env("HOME", self.home.path())
             .env("PICOBOT_LIVE_KEY", &self.api_key)
             .current_dir(self.home.path())
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Sends one prompt that must fail and returns what the person reads, without the key.
+    pub(crate) fn fail(&self, prompt: &str) -> String {
+        let output = self.run(&[], prompt);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{prompt:?} worked: {said}");
+        assert!(!said.contains(&self.api_key), "the key is shown");
+        said
+    }
+
+    /// Sends one prompt and returns what `--json` printed.
+    pub(crate) fn send(&self, prompt: &str) -> Value {
+        self.send_with(&[], prompt)
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn send_with(&self, arguments: &[&str], prompt: &str) -> Value {
+        let output = self.run(arguments, prompt);
         assert!(
             output.status.success(),
             "{prompt:?}: {}\n{}",
@@ -142,7 +189,12 @@ impl Live {
 
     /// Sends one prompt and returns the answer's text.
     pub(crate) fn ask(&self, prompt: &str) -> String {
-        let reply = self.send(prompt);
+        self.ask_with(&[], prompt)
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn ask_with(&self, arguments: &[&str], prompt: &str) -> String {
+        let reply = self.send_with(arguments, prompt);
         let answer = reply["answer"]
             .as_str()
             .unwrap_or_else(|| panic!("no answer in {reply}"));

@@ -5,12 +5,14 @@
 
 mod approvals;
 mod architecture;
+mod background;
 mod compression;
 mod contract;
 mod crash;
 mod dialogs;
 mod door;
 mod durability;
+mod fallbacks;
 mod images;
 mod limits;
 mod matrix;
@@ -18,6 +20,7 @@ mod messages;
 mod sandbox;
 mod schemas;
 mod sdk;
+mod secrets;
 mod send;
 mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.

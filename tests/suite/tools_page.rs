@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use picobot::sandbox::{Policy, Sandbox};
-use picobot::tools::{Bash, BashSettings, Tool, WebSettings, builtin};
+use picobot::tools::{Bash, BashSettings, Processes, Tool, WebSettings, builtin};
 use serde_json::Value;
 
 /// What no schema says: stands above the table of a tool.
-const NOTES: [(&str, &str); 9] = [
+const NOTES: [(&str, &str); 10] = [
     (
         "calculator",
         "Expressions with units of percent, functions and statistics; exact where numbers are.",
@@ -56,6 +56,10 @@ const NOTES: [(&str, &str); 9] = [
         "bash",
         "Runs in the sandbox; see `security.md`. Not there with `sandbox.level` `off`.",
     ),
+    (
+        "process",
+        "For commands that `bash` started in the background.",
+    ),
 ];
 
 const HEAD: &str = "\
@@ -71,9 +75,11 @@ stored with its duration, outcome and size. `picobot prompt-size` prints what ea
 ";
 
 fn page() -> String {
+    let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
     let bash = Bash::new(BashSettings {
-        sandbox: Arc::new(Sandbox::new(Policy::new(0o022))),
+        sandbox: sandbox.clone(),
         timeout: Duration::from_secs(120),
+        processes: Processes::new(sandbox, Arc::default()),
     });
     let mut out = HEAD.to_owned();
     for tool in builtin(Some(bash), WebSettings::default()) {

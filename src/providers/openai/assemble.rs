@@ -22,6 +22,9 @@ use super::think::{Found, ThinkFilter};
 use crate::chat::{Message, Native, Part, Role, StopReason};
 use crate::config::Secret;
 
+/// More items of `reasoning_details` are not kept; services send a few.
+const MAX_DETAILS: usize = 64;
+
 /// Who makes an answer.
 #[derive(Clone, Copy)]
 pub(super) struct Origin<'a> {
@@ -40,7 +43,7 @@ pub(super) struct Assembler<'a> {
     thought: String,
     reasoning_content: Option<String>,
     reasoning: Option<String>,
-    details: Vec<Value>,
+    details: Details,
     calls: CallBuilder,
     usage: String,
     finish: Option<String>,
@@ -60,7 +63,7 @@ impl<'a> Assembler<'a> {
             thought: String::new(),
             reasoning_content: None,
             reasoning: None,
-            details: Vec::new(),
+            details: Details::default(),
             calls: CallBuilder::default(),
             usage: String::new(),
             finish: None,
@@ -127,9 +130,7 @@ impl<'a> Assembler<'a> {
         }
         if let Some(details) = piece.reasoning_details {
             let items: Vec<Value> = serde_json::from_str(details.get()).unwrap_or_default();
-            items
-                .into_iter()
-                .for_each(|item| merge_detail(&mut self.details, item));
+            items.into_iter().for_each(|item| self.details.add(item));
         }
     }
 
@@ -253,8 +254,8 @@ impl<'a> Assembler<'a> {
                 data.insert(name.to_owned(), Value::String(text.clone()));
             }
         }
-        if !self.details.is_empty() {
-            let details = Value::Array(self.details.clone());
+        if !self.details.items.is_empty() {
+            let details = Value::Array(self.details.items.clone());
             data.insert("reasoning_details".to_owned(), details);
         }
         let extra: Map<String, Value> = calls
@@ -312,29 +313,40 @@ impl Assemble for Assembler<'_> {
 fn keep<'a>(field: &mut Option<String>, piece: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     let text = words(piece?);
     let kept = field.get_or_insert_default();
-    if kept.len() + text.len() <= MAX_REASONING_BYTES {
-        kept.push_str(&text);
-    }
+    kept.push_str(fitting(
+        &text,
+        MAX_REASONING_BYTES.saturating_sub(kept.len()),
+    ));
     Some(text)
 }
 
-/// Adds an item of `reasoning_details`: items of equal index and type are pieces of one (OpenRouter's documentation).
-fn merge_detail(details: &mut Vec<Value>, item: Value) {
-    let same = |other: &&mut Value| {
-        item.get("index").is_some_and(|index| !index.is_null())
-            && other.get("index") == item.get("index")
-            && other.get("type") == item.get("type")
-    };
-    match (details.iter_mut().find(same), item) {
-        (Some(Value::Object(known)), Value::Object(item)) => {
-            for (key, value) in item {
-                merge_field(known, key, value);
+/// The items of `reasoning_details`.
+#[derive(Default)]
+struct Details {
+    items: Vec<Value>,
+    /// Their size when they came, without what was merged into them.
+    bytes: usize,
+}
+
+impl Details {
+    /// Adds an item: items of equal index and type are pieces of one (OpenRouter's documentation).
+    fn add(&mut self, item: Value) {
+        let same = |other: &&mut Value| {
+            item.get("index").is_some_and(|index| !index.is_null())
+                && other.get("index") == item.get("index")
+                && other.get("type") == item.get("type")
+        };
+        match (self.items.iter_mut().find(same), item) {
+            (Some(Value::Object(known)), Value::Object(item)) => {
+                for (key, value) in item {
+                    merge_field(known, key, value);
+                }
             }
-        }
-        (_, item) => {
-            let size: usize = details.iter().map(|detail| detail.to_string().len()).sum();
-            if size <= MAX_REASONING_BYTES {
-                details.push(item);
+            (_, item) => {
+                self.bytes += item.to_string().len();
+                if self.items.len() < MAX_DETAILS && self.bytes <= MAX_REASONING_BYTES {
+                    self.items.push(item);
+                }
             }
         }
     }

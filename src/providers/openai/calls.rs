@@ -39,6 +39,8 @@ pub(super) struct Calls {
 #[derive(Default)]
 pub(super) struct CallBuilder {
     slots: Vec<Slot>,
+    /// There were more calls than are taken: pieces without a number may belong to one of those.
+    overflowed: bool,
 }
 
 impl CallBuilder {
@@ -53,9 +55,12 @@ impl CallBuilder {
     /// Takes a call that is complete in itself, as plain responses hold them.
     pub(super) fn whole(&mut self, piece: &CallPiece<'_>) {
         if self.slots.len() == MAX_CALLS {
-            log::warn!(
-                "the model asked for more than {MAX_CALLS} calls at once; the rest is left out"
-            );
+            if !self.overflowed {
+                log::warn!(
+                    "the model asked for more than {MAX_CALLS} calls at once; the rest is left out"
+                );
+            }
+            self.overflowed = true;
             return;
         }
         let mut slot = Slot {
@@ -74,7 +79,8 @@ impl CallBuilder {
                 return self.slots.iter().position(|slot| slot.id == id);
             }
             let starts_call = !piece.name().is_empty();
-            return self.slots.len().checked_sub(1).filter(|_| !starts_call);
+            let last = self.slots.len().checked_sub(1);
+            return last.filter(|_| !starts_call && !self.overflowed);
         };
         let at = self
             .slots
@@ -320,5 +326,15 @@ mod tests {
             .collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(build(&many, false).0.len(), MAX_CALLS);
+        // The pieces of calls that were left out join no other call.
+        let unnumbered: Vec<String> = (0..100)
+            .flat_map(|n| {
+                let start = format!(r#"{{"id":"{n}","function":{{"name":"f","arguments":"{{"}}}}"#);
+                [start, r#"{"function":{"arguments":"}"}}"#.to_owned()]
+            })
+            .collect();
+        let unnumbered: Vec<&str> = unnumbered.iter().map(String::as_str).collect();
+        let (calls, _, _) = build(&unnumbered, false);
+        assert_eq!(calls, vec!["f {}"; MAX_CALLS]);
     }
 }

@@ -13,6 +13,7 @@ mod info;
 mod mcp;
 mod new;
 mod pick;
+mod ps;
 mod queue;
 mod rename;
 mod sessions;
@@ -62,7 +63,7 @@ trait SlashCommand: Sync {
 }
 
 /// All commands, in the order people see them.
-const COMMANDS: [&dyn SlashCommand; 15] = [
+const COMMANDS: [&dyn SlashCommand; 16] = [
     &new::New,
     &sessions::Sessions,
     &switch::Switch,
@@ -73,6 +74,7 @@ const COMMANDS: [&dyn SlashCommand; 15] = [
     &delete::Delete,
     &dump::Dump,
     &queue::Queue,
+    &ps::Ps,
     &stop::Stop,
     &info::Info,
     &status::Status,

@@ -132,18 +132,20 @@ impl Compactor<'_> {
         Ok(Compacted { outcome, usage })
     }
 
-    /// Makes room for a turn, says so, and reads back what is sent from now on. `None`: nothing has changed.
+    /// Makes room for a turn, says so, and reads back what is sent from now on. `None`: nothing has changed, or the disk
+    /// fails; then the turn goes on with what it has, and waits for the disk at its next step.
     pub(super) fn for_turn(&self, why: Room) -> Result<Option<Roomier>, JournalError> {
         let why = match why {
             Room::Due(used) => Why::Due(used),
             Room::Refused { again } => Why::Refused { again },
         };
-        let failed = |error| {
+        let failed = |error: StorageError| {
             log::error!("no room could be made: {error}");
             self.deps.health.degraded(Part::Storage);
-            JournalError
         };
-        let Compacted { outcome, usage } = self.run(why).map_err(failed)?;
+        let Ok(Compacted { outcome, usage }) = self.run(why).map_err(failed) else {
+            return Ok(None);
+        };
         match outcome {
             Outcome::Gone => return Err(JournalError),
             Outcome::Unchanged => return Ok(None),
@@ -155,7 +157,9 @@ impl Compactor<'_> {
             }
             Outcome::Done(said) => (self.notice)(&said),
         }
-        let loaded = load_rows(self.deps, self.dialog).map_err(failed)?;
+        let Ok(loaded) = load_rows(self.deps, self.dialog).map_err(failed) else {
+            return Ok(None);
+        };
         let system = loaded.prompt.map(|prompt| prompt.system);
         Ok(Some(Roomier {
             system: system.unwrap_or_else(|| prompt::renewed(self.deps).system),
@@ -216,6 +220,7 @@ impl Compactor<'_> {
             prompt: None,
             timeline: None,
             calls: &[],
+            ledger_turn: TurnId(0),
         };
         match self.store(&change)? {
             Stored::Yes => Ok(Outcome::Done(
@@ -255,7 +260,7 @@ impl Compactor<'_> {
             usage.add(call.usage);
         }
         if self.cancel.is_cancelled() {
-            self.note_failure(&calls, None)?;
+            self.note_failure(&gone, &calls, None)?;
             return Ok(Outcome::Unchanged);
         }
         let rests_until = match &result {
@@ -266,7 +271,7 @@ impl Compactor<'_> {
         if let Err(reason) = &result
             && !is_full
         {
-            self.note_failure(&calls, rests_until)?;
+            self.note_failure(&gone, &calls, rests_until)?;
             return Ok(Outcome::Failed(reason.clone()));
         }
         let mut draft = self.draft(loaded, cut, &gone, facts, result.as_deref().ok(), need.used);
@@ -281,6 +286,7 @@ impl Compactor<'_> {
                 ended_at: loaded.time_of(gone.last()),
             }),
             calls: &calls,
+            ledger_turn: self.ledger_turn(&gone),
         };
         let stored = self.store(&change)?;
         crash_point("compaction-stored");
@@ -356,13 +362,14 @@ impl Compactor<'_> {
     /// Keeps the history; the calls were made all the same.
     fn note_failure(
         &self,
+        gone: &[Row],
         calls: &[ModelCall],
         rests_until: Option<SystemTime>,
     ) -> Result<(), StorageError> {
         self.deps.db.write(|tx| {
             tx.end_summary(self.dialog, rests_until)?;
             for call in calls {
-                tx.record_model_call(self.turn(), call)?;
+                tx.record_model_call(self.ledger_turn(gone), call)?;
             }
             Ok(())
         })
@@ -427,6 +434,13 @@ impl Compactor<'_> {
         }
     }
 
+    /// Returns the turn under which calls are entered: the one that waits, else the newest of those summarised.
+    fn ledger_turn(&self, gone: &[Row]) -> TurnId {
+        self.turn()
+            .or_else(|| gone.last().map(|row| TurnId(row.turn)))
+            .unwrap_or(TurnId(0))
+    }
+
     fn turn(&self) -> Option<TurnId> {
         match self.owner {
             Owner::Turn(turn) => Some(turn),
@@ -465,5 +479,7 @@ fn round(tokens: f64) -> String {
     out
 }
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::{Compactor, Owner, Prompt};
 use crate::agent::compress::Row;
 use crate::chat::ModelCall;
 use crate::session::Deps;
-use crate::storage::{Context, DialogKey, NewTimeline, StorageError, StoredMessage};
+use crate::storage::{Context, DialogKey, NewTimeline, StorageError, StoredMessage, TurnId};
 
 /// What of a dialog is sent, as stored.
 pub(in crate::session) struct LoadedContext {
@@ -64,7 +64,9 @@ pub(super) struct Change<'a> {
     /// The system prompt, read anew.
     pub(super) prompt: Option<&'a Prompt>,
     pub(super) timeline: Option<&'a NewTimeline<'a>>,
+    /// Calls to enter into the ledger, and under which turn.
     pub(super) calls: &'a [ModelCall],
+    pub(super) ledger_turn: TurnId,
 }
 
 /// Whether a change was stored.
@@ -81,7 +83,7 @@ impl Compactor<'_> {
         let now = SystemTime::now();
         self.deps.db.write(|tx| {
             for call in change.calls {
-                tx.record_model_call(self.turn(), call)?;
+                tx.record_model_call(change.ledger_turn, call)?;
             }
             let is_on = match self.owner {
                 Owner::Turn(turn) => tx.turn_runs(turn)?,

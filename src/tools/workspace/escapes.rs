@@ -129,7 +129,7 @@ fn a_hundred_thousand_paths_lead_nowhere() {
                     if folder
                         .entries
                         .iter()
-                        .any(|entry| entry.name == "secret.txt")
+                        .any(|entry| entry.name == ONLY_OUTSIDE)
                     {
                         escaped.push(path.clone());
                     }

@@ -1,14 +1,18 @@
 //! The gateway dies at each step of a compression and is started again: the dialog is as it was before, or as it is after,
 //! and what the model is asked is what it would have been asked without the crash.
 
+#![cfg_attr(not(debug_assertions), allow(unused_imports))] // The labels stand only in builds with debug assertions.
+
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{all_text, asked, home, wants_summary};
+use super::{all_text, asked, home, too_long, wants_summary};
 use crate::support::gateway::Gateway;
 use crate::support::model::{ModelServer, Received};
-use crate::support::script::Answer;
+use crate::support::script::{Answer, Call};
+use crate::support::stage::check_all;
 use crate::support::ws::Client;
 
 fn answer_or_summary(received: &Received) -> Answer {
@@ -99,6 +103,65 @@ fn crash_at(label: &str, compressed: bool) {
     assert_eq!(said, "[('ok',)]\n[]\n[(0,)]\n");
 }
 
+/// A turn whose context is refused dies in the compression that makes room for it, and goes on after the restart. What the
+/// model is asked in the end is what it is asked without a crash.
+#[cfg(debug_assertions)]
+fn turn_with_crash(label: Option<&str>) -> (String, String) {
+    let refused = AtomicBool::new(false);
+    let model = ModelServer::start(move |received| {
+        if wants_summary(received) {
+            return Answer::text("The summary.");
+        }
+        let done = received.texts("tool").len();
+        let asked = received.texts("user").concat().contains("the long task");
+        if asked && done == 3 && !refused.swap(true, Ordering::SeqCst) {
+            return too_long();
+        }
+        let summarised = all_text(received).contains("<summary>");
+        if !asked || summarised {
+            return Answer::text("I see.");
+        }
+        if done == 3 {
+            // Asked again after a crash that left no summary.
+            return too_long();
+        }
+        let command = format!("echo step {done} >> steps.txt; seq 200");
+        Answer::calls([Call::new(
+            &format!("s{done}"),
+            "bash",
+            json!({"command": command}),
+        )])
+    });
+    let home = home(&model, 128_000);
+    let gateway = Gateway::start_with(&home, |command| {
+        command.envs(label.map(|label| ("PICOBOT_CRASH_AT", label)));
+    });
+    let mut client = Client::connect(gateway.port());
+    client.request("before it");
+    client.say("the long task");
+    let gateway = match label {
+        None => {
+            client.until(&["assistant_response"]);
+            gateway
+        }
+        Some(_) => {
+            let _ = gateway.end();
+            Gateway::start(&home)
+        }
+    };
+    let mut client = Client::connect(gateway.port());
+    client.request("after it");
+    let received = model.received();
+    let turns: Vec<_> = received.iter().filter(|one| !wants_summary(one)).collect();
+    check_all(&received);
+    let steps = std::fs::read_to_string(home.workspace().join("steps.txt")).unwrap();
+    assert_eq!(steps, "step 0\nstep 1\nstep 2\n", "no step is repeated");
+    let [.., in_turn, after] = turns.as_slice() else {
+        panic!("{} requests", turns.len())
+    };
+    (timeless(in_turn), timeless(after))
+}
+
 #[cfg(debug_assertions)]
 fn summary_in(database: &Path) -> String {
     let said = asked(database, &["SELECT summary FROM contexts WHERE upto > 0"]);
@@ -107,7 +170,19 @@ fn summary_in(database: &Path) -> String {
 
 #[cfg(debug_assertions)]
 mod labels {
-    use super::crash_at;
+    use super::{crash_at, turn_with_crash};
+
+    #[test]
+    fn inside_a_turn_that_then_goes_on() {
+        let without = turn_with_crash(None);
+        for label in [
+            "compaction-begun",
+            "compaction-summarised",
+            "compaction-stored",
+        ] {
+            assert_eq!(turn_with_crash(Some(label)), without, "{label}");
+        }
+    }
 
     #[test]
     fn when_it_has_begun() {

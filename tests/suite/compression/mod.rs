@@ -11,13 +11,39 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::home::Home;
-use crate::support::model::{ModelServer, Received};
+use crate::support::model::{Format, ModelServer, Received};
 use crate::support::python::sqlite;
 use crate::support::script::Answer;
 
 /// Whether a request asks for a summary.
 fn wants_summary(received: &Received) -> bool {
-    received.texts("system")[0].starts_with("You compress conversations.")
+    system_of(received).starts_with("You compress conversations.")
+}
+
+/// Returns the system prompt of a request in either format.
+fn system_of(received: &Received) -> String {
+    match received.format() {
+        Format::Chat => received.texts("system").concat(),
+        Format::Messages => match &received.body["system"] {
+            Value::String(text) => text.clone(),
+            blocks => blocks[0]["text"].as_str().unwrap_or_default().to_owned(),
+        },
+    }
+}
+
+/// Returns the texts of the tool results of a request in either format.
+fn results_of(received: &Received) -> Vec<String> {
+    if received.format() == Format::Chat {
+        return received.texts("tool");
+    }
+    let messages = received.body["messages"].as_array().unwrap();
+    let blocks = messages
+        .iter()
+        .filter_map(|message| message["content"].as_array());
+    let results = blocks
+        .flatten()
+        .filter(|block| block["type"] == "tool_result");
+    results.map(|block| block["content"].to_string()).collect()
 }
 
 /// Returns everything the model is given to read in a request, tools and the fixed prompt apart.

@@ -1,9 +1,9 @@
 //! One task of 40 steps whose context is refused before every step: what matters must be in every next request, however bad
 //! the summaries are.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{all_text, home, newest, too_long, wants_summary};
+use super::{all_text, home, results_of, system_of, too_long, wants_summary};
 use crate::support::gateway::Gateway;
 use crate::support::model::{ModelServer, Received};
 use crate::support::script::{Answer, Call};
@@ -32,8 +32,7 @@ const KEPT: [&str; 9] = [
 
 /// The number of the step that was done last, read from the ledger file's own words in the newest result.
 fn done(received: &Received) -> usize {
-    received
-        .texts("tool")
+    results_of(received)
         .last()
         .and_then(|text| {
             let (_, rest) = text.rsplit_once("step ")?;
@@ -45,6 +44,15 @@ fn done(received: &Received) -> usize {
 
 #[test]
 fn forty_steps_with_a_compression_before_each() {
+    forty_steps("openai");
+}
+
+#[test]
+fn the_same_for_the_messages_api() {
+    forty_steps("anthropic");
+}
+
+fn forty_steps(kind: &str) {
     let refused = std::sync::Mutex::new(std::collections::HashSet::new());
     let model = ModelServer::start(move |received| {
         if wants_summary(received) {
@@ -66,6 +74,9 @@ fn forty_steps_with_a_compression_before_each() {
         if n == 1 { answer.saying(PLAN) } else { answer }
     });
     let home = home(&model, 128_000);
+    let mut config: Value = serde_json::from_slice(&std::fs::read(home.config()).unwrap()).unwrap();
+    config["providers"]["scripted"]["type"] = json!(kind);
+    home.write_config(&config);
     std::fs::write(
         home.workspace().join("AGENTS.md"),
         "House rule: metric units.",
@@ -85,9 +96,10 @@ fn forty_steps_with_a_compression_before_each() {
         for kept in KEPT {
             assert!(text.contains(kept), "request {n} lost {kept}: {text}");
         }
-        assert!(newest(request).contains(REQUEST), "word for word");
-        assert!(request.texts("system")[0].contains("metric units"));
-        assert!(request.texts("tool").len() <= 4, "it does not grow");
+        let said = request.texts("user").concat();
+        assert!(said.contains(REQUEST), "word for word");
+        assert!(system_of(request).contains("metric units"));
+        assert!(results_of(request).len() <= 4, "it does not grow");
     }
     // The next turn knows them too, and a summary of the whole does.
     client.ask("thanks");

@@ -327,6 +327,59 @@ fn stop_ends_a_compression_and_new_does_not_wait_for_it() {
 }
 
 #[test]
+fn stop_ends_a_turn_that_is_being_compressed() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let model = ModelServer::start(move |received| {
+        match (
+            wants_summary(received),
+            newest(received).ends_with("too much"),
+        ) {
+            (true, _) => Answer::text("never said").held(&held),
+            (false, true) => too_long(),
+            (false, false) => Answer::text("I see."),
+        }
+    });
+    let home = home(&model, 128_000);
+    let gateway = Gateway::start(&home);
+    let mut client = Client::connect(gateway.port());
+    client.ask("first");
+    client.say("this is too much");
+    gate.wait_reached();
+    client.say("/stop");
+    let replies: Vec<Value> = (0..2).map(|_| client.next()).collect();
+    let stopped = replies
+        .iter()
+        .filter(|one| one["code"] == "stopped")
+        .count();
+    assert_eq!(stopped, 1, "{replies:?}");
+    gate.wait_hung_up();
+    client.ask("third");
+    check_all(&model.received());
+}
+
+#[test]
+fn a_repeated_compact_is_done_once() {
+    let model = ModelServer::start(answer_or_summary);
+    let home = home(&model, 128_000);
+    let gateway = Gateway::start(&home);
+    let mut client = Client::connect(gateway.port());
+    client.ask("first");
+    client.ask("second");
+    let wish = json!({"type": "user_input", "content": "/compact", "request_id": "c1"});
+    client.send_json(&json!({"type": "hello", "capabilities": ["request_id"]}));
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        client.send_json(&wish);
+        let reply = client.until(&["command_executed"]).pop().unwrap();
+        said.push(reply["content"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(said[0], said[1]);
+    assert!(said[0].starts_with("Compressed 2 messages"), "{said:?}");
+    assert_eq!(summaries(&model), 1);
+}
+
+#[test]
 fn clearing_and_deleting_during_a_compression() {
     for (wish, done) in [
         ("clear_history", "history_cleared"),

@@ -2,6 +2,7 @@
 
 mod commands;
 mod control;
+mod during;
 mod shared;
 
 use serde_json::Value;

@@ -66,7 +66,13 @@ impl Bench {
 
     fn ask(&self, client: &mut Client, chat: &str, text: &str) -> Value {
         client.send_json(&json!({"type": "user_input", "content": text, "chat_id": chat}));
-        client.next()
+        loop {
+            // A long answer makes the dialog shorter first, and says so.
+            let message = client.next();
+            if message["type"] != "system_notification" {
+                return message;
+            }
+        }
     }
 
     /// Runs a row; returns a complaint if something was wrong.

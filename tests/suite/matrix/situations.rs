@@ -283,7 +283,10 @@ fn calls(rows: &mut Rows, kind: &str, streams: bool) {
         Answer::calls([Call::new("c", &"x".repeat(10_000), json!({}))])
     });
     rows.round("a hundred calls", || {
-        let calls = (0..100).map(|n| calculator(&format!("c{n}"), r#"{"expression":"1"}"#));
+        let calls = (0..100).map(|n| {
+            let arguments = json!({"expression": format!("{n}+1")}).to_string();
+            calculator(&format!("c{n}"), &arguments)
+        });
         Answer::calls(calls)
     });
     if streams || kind == "openai" {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use picobot::chat::SessionId;
 use picobot::sandbox::{End, SandboxError};
 use picobot::threads::CancelToken;
-use picobot::tools::{Bash, BashSettings, Tool, ToolCtx, ToolError, Workspace, WorkspaceOptions};
+use picobot::tools::{
+    Bash, BashSettings, Processes, Tool, ToolCtx, ToolError, Workspace, WorkspaceOptions,
+};
 
 use super::{CEILING, Ground, has};
 
@@ -273,14 +275,17 @@ fn calls_run_beside_each_other() {
 fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let ground = Ground::new();
     let workspace = Workspace::open(&ground.workspace, WorkspaceOptions::default()).unwrap();
+    let sandbox = Arc::new(ground.sandbox);
     let tool = Bash::new(BashSettings {
-        sandbox: Arc::new(ground.sandbox),
+        processes: Processes::new(sandbox.clone(), Arc::default()),
+        sandbox,
         timeout: CEILING,
     });
     let session: SessionId = "cli_chat:local:1".parse().unwrap();
     let cancel = CancelToken::new();
     let live = Mutex::new(String::new());
     let ctx = ToolCtx {
+        secrets: &picobot::observability::Redactor::default(),
         boundary: "b0",
         images: None,
         workspace: &workspace,

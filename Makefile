@@ -7,7 +7,7 @@ VENV := $(CURDIR)/target/venv
 # Random kills of `make crash`.
 CRASHES ?= 1000
 
-.PHONY: run test histories check crash faults bench fmt
+.PHONY: run test histories check crash faults feishu-soak bench fmt
 
 # Starts the gateway.
 run:
@@ -44,6 +44,12 @@ crash:
 # Lets every single write and sync of the database fail once, with an I/O error and with a full disk.
 faults:
 	PICOBOT_FAULTS=all $(CARGO) test --locked --test suite -- durability::faults --nocapture
+
+# Thousands of Feishu events with repeats, drops, silent connections and kills; prints what it measured.
+feishu-soak:
+	@python="$$(tests/suite/python/setup $(VENV))" \
+	&& PICOBOT_TEST_PYTHON="$$python" PICOBOT_FEISHU_SOAK=full \
+	$(CARGO) test --locked --test suite feishu::soak -- --test-threads 1 --nocapture
 
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:

@@ -151,6 +151,7 @@ fn pause_after(error: &ProviderError) -> Option<Duration> {
         ProviderError::Cancelled
         | ProviderError::ContextTooLong(_)
         | ProviderError::ImageRefused(_)
+        | ProviderError::Filtered(_)
         | ProviderError::BadRequest(_) => None,
     }
 }

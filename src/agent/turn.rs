@@ -656,7 +656,8 @@ impl Loop<'_, '_> {
             (Some(cap), _) => Some(cap.for_person()),
             (None, StopReason::Truncated) => Some(CUT_OFF.to_owned()),
             (None, StopReason::Length) => Some(TOO_LONG.to_owned()),
-            (None, StopReason::Refused) if silent => Some(REFUSED.to_owned()),
+            // A filter may have cut it anywhere.
+            (None, StopReason::Refused) => Some(REFUSED.to_owned()),
             (None, _) if silent => Some(EMPTY.to_owned()),
             (None, _) => None,
         };

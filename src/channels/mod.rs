@@ -4,4 +4,5 @@
 //! Each channel's file names its thread. Sockets of the gateway's port are not here but in the door.
 
 pub mod cli_chat;
+pub mod feishu;
 pub mod outbound;

@@ -35,6 +35,8 @@ pub struct Pending {
     pub body: String,
     /// The same for every try.
     pub idempotency_key: String,
+    /// The id that the channel gave the input which this answers.
+    pub answers: Option<String>,
     /// How often it was begun, this time included.
     pub attempts: u32,
 }
@@ -79,15 +81,18 @@ pub trait PushChannel: Send {
     fn push(&mut self, pending: &Pending) -> Result<(), PushError>;
 }
 
+/// Channels that push, by name.
+pub type PushChannels = HashMap<ChannelId, Box<dyn PushChannel>>;
+
 /// The sender's state; lives on its thread.
 pub struct Dispatcher<O> {
     outbox: O,
-    channels: HashMap<ChannelId, Box<dyn PushChannel>>,
+    channels: PushChannels,
 }
 
 impl<O: Outbox> Dispatcher<O> {
     /// Makes a sender for these channels.
-    pub fn new(outbox: O, channels: HashMap<ChannelId, Box<dyn PushChannel>>) -> Self {
+    pub fn new(outbox: O, channels: PushChannels) -> Self {
         Self { outbox, channels }
     }
 
@@ -171,6 +176,7 @@ mod tests {
                     },
                     body: format!("text {index}"),
                     idempotency_key: format!("key {index}"),
+                    answers: None,
                     attempts: 0,
                 };
                 (pending, "pending".to_owned())

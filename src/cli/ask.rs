@@ -26,7 +26,17 @@ pub(super) fn ask(
     config: &Config,
     body: ClientBody,
 ) -> Result<ServerBody<'static>, Failure> {
-    let deadline = Instant::now() + PATIENCE;
+    ask_within(url, config, body, PATIENCE)
+}
+
+/// The same, for what may take longer; remarks of the gateway on the way are passed over.
+pub(super) fn ask_within(
+    url: &str,
+    config: &Config,
+    body: ClientBody,
+    limit: Duration,
+) -> Result<ServerBody<'static>, Failure> {
+    let deadline = Instant::now() + limit;
     let mut link = RemoteLink::connect(url, &config.state_dir)?;
     let request = ClientMessage {
         body,
@@ -54,10 +64,12 @@ pub(super) fn ask(
                 match &*code {
                     "forbidden" => exit::AUTH,
                     "storage" => exit::DATABASE,
+                    "bad_request" | "not_found" => exit::USAGE,
                     _ => exit::AGENT,
                 },
                 message,
             )),
+            ServerBody::SystemNotification { .. } => continue,
             body => Ok(body),
         };
     }

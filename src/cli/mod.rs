@@ -5,10 +5,12 @@ mod ask;
 mod backup;
 mod chat;
 mod exit;
+mod feishu;
 mod gateway;
 mod outbox;
 mod prompt_size;
 mod send;
+mod sessions;
 mod setup;
 mod terminal;
 
@@ -58,8 +60,11 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// What waits to be delivered to channels, and what could not be
     Outbox(outbox::OutboxArgs),
+    /// Let people in to a Feishu or Lark bot, or check its settings
+    Feishu(feishu::FeishuArgs),
     Approvals(approvals::ApprovalsArgs),
     PromptSize(prompt_size::PromptSizeArgs),
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Runs the command line; the result is the process's exit code.
@@ -80,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&cli.global, &args),
         Command::Restore(args) => backup::restore_from(&cli.global, &args),
         Command::Outbox(args) => outbox::run(&cli.global, args),
+        Command::Sessions(args) => sessions::run(&cli.global, umask, args),
+        Command::Feishu(args) => feishu::run(&cli.global, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
         Command::PromptSize(args) => prompt_size::run(&cli.global, umask, &args),
     };

@@ -1,5 +1,6 @@
 //! `channels`: where messages come from besides the gateway's own door.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::reader::Section;
@@ -21,6 +22,8 @@ pub enum GroupPolicy {
     Mention,
     /// All of them.
     Open,
+    /// None.
+    Off,
 }
 
 /// How events arrive.
@@ -30,6 +33,15 @@ pub enum FeishuMode {
     WebSocket,
     /// As requests to the bot.
     Webhook,
+}
+
+/// What holds for one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Which messages are answered; the bot's own policy when omitted.
+    pub policy: Option<GroupPolicy>,
+    /// Ids of people who are heard in this group besides those heard everywhere; `*`: everyone.
+    pub allow_from: Vec<String>,
 }
 
 /// One Feishu or Lark bot.
@@ -53,12 +65,24 @@ pub struct FeishuConfig {
     pub owners: Vec<String>,
     /// Which group messages are answered.
     pub group_policy: GroupPolicy,
+    /// Single groups, by chat id; a group named here is heard.
+    pub groups: BTreeMap<String, GroupConfig>,
     /// Where downloads go, absolute.
     pub media_dir: PathBuf,
     /// Reaction put on a received message; empty: none.
     pub reaction_emoji: String,
+    /// Reaction put in its place when the answer is there; empty: none.
+    pub done_emoji: String,
+    /// Whether long answers are shown while they are written.
+    pub streaming: bool,
     /// How events arrive.
     pub mode: FeishuMode,
+    /// Path on the gateway's port that takes events, in webhook mode.
+    pub webhook_path: String,
+    /// The console's verification token, for webhook mode.
+    pub verification_token: Option<Secret>,
+    /// The console's encrypt key, for webhook mode.
+    pub encrypt_key: Option<Secret>,
 }
 
 /// All channels.
@@ -72,9 +96,10 @@ const DOMAINS: [(&str, FeishuDomain); 2] = [
     ("feishu", FeishuDomain::Feishu),
     ("lark", FeishuDomain::Lark),
 ];
-const POLICIES: [(&str, GroupPolicy); 2] = [
+const POLICIES: [(&str, GroupPolicy); 3] = [
     ("mention", GroupPolicy::Mention),
     ("open", GroupPolicy::Open),
+    ("off", GroupPolicy::Off),
 ];
 const MODES: [(&str, FeishuMode); 2] = [
     ("websocket", FeishuMode::WebSocket),
@@ -107,6 +132,10 @@ impl FeishuConfig {
             .unwrap_or(FeishuDomain::Feishu);
         let base_url = section.url("base_url", &["http", "https"]);
         let media_dir = section.path("media_dir");
+        let mode = section
+            .word("mode", &MODES)
+            .unwrap_or(FeishuMode::WebSocket);
+        let (verification_token, encrypt_key) = read_webhook_secrets(&mut section, mode);
         let config = Self {
             enabled,
             app_id: section.required_text("app_id", "expected the app's id, cli_…"),
@@ -118,18 +147,68 @@ impl FeishuConfig {
             group_policy: section
                 .word("group_policy", &POLICIES)
                 .unwrap_or(GroupPolicy::Mention),
+            groups: read_groups(&mut section),
             media_dir: media_dir.unwrap_or_else(|| workspace.join("media").join(&name)),
             reaction_emoji: section
                 .text("reaction_emoji")
                 .unwrap_or_else(|| "OnIt".to_owned()),
-            mode: section
-                .word("mode", &MODES)
-                .unwrap_or(FeishuMode::WebSocket),
+            done_emoji: section.text("done_emoji").unwrap_or_default(),
+            streaming: section.flag("streaming", true),
+            mode,
+            webhook_path: read_webhook_path(&mut section, &name),
+            verification_token,
+            encrypt_key,
             name,
         };
         section.finish();
         config
     }
+}
+
+fn read_groups(section: &mut Section<'_>) -> BTreeMap<String, GroupConfig> {
+    let groups = section.named("groups").into_iter();
+    let groups = groups.map(|(chat, mut group)| {
+        let config = GroupConfig {
+            policy: group.word("policy", &POLICIES),
+            allow_from: group.texts("allow_from").unwrap_or_default(),
+        };
+        group.finish();
+        (chat, config)
+    });
+    groups.collect()
+}
+
+fn read_webhook_path(section: &mut Section<'_>, name: &str) -> String {
+    let path = section.text("webhook_path");
+    let is_fit = |path: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+        path.starts_with('/') && path.len() > 1 && path.bytes().all(plain)
+    };
+    match path {
+        Some(path) if is_fit(&path) && path != "/ws" && path != "/health" => path,
+        Some(_) => {
+            let expected =
+                "expected a path of letters, digits, - _ . and / besides /ws and /health";
+            section.error_at("webhook_path", expected);
+            String::new()
+        }
+        None => format!("/channels/{name}"),
+    }
+}
+
+fn read_webhook_secrets(
+    section: &mut Section<'_>,
+    mode: FeishuMode,
+) -> (Option<Secret>, Option<Secret>) {
+    let mut secret = |key| section.get(key).and_then(|field| field.secret());
+    let (token, key) = (secret("verification_token"), secret("encrypt_key"));
+    let filled = |secret: &Option<Secret>| secret.as_ref().is_some_and(|s| !s.expose().is_empty());
+    if mode == FeishuMode::Webhook && !filled(&token) && !filled(&key) {
+        let expected =
+            "the console's verification token; without it or encrypt_key anybody could post events";
+        section.missing("verification_token", expected);
+    }
+    (token, key)
 }
 
 fn read_allow_from(section: &mut Section<'_>) -> Vec<String> {

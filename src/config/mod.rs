@@ -43,7 +43,9 @@ pub use agents::AgentConfig;
 pub use approvals::{ApprovalDecision, ApprovalRule, ApprovalsConfig};
 pub use browser::BrowserConfig;
 pub use budget::BudgetConfig;
-pub use channels::{ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupPolicy};
+pub use channels::{
+    ChannelsConfig, FeishuConfig, FeishuDomain, FeishuMode, GroupConfig, GroupPolicy,
+};
 pub use client::ClientConfig;
 pub use gateway::{Auth, Cleanup, GatewayConfig};
 pub use load::{LoadOptions, Loaded, load, process_env};

@@ -625,7 +625,7 @@ fn known_keys() -> BTreeSet<String> {
     let text = text.replace("\"model_id\"", "\"zzzzzzzzzz\": 0, \"price\": {\"input\": 1, \"output\": 2, \"zzzzzzzzzz\": 0}, \"model_id\"");
     let text = text.replace("\"provider\"", "\"zzzzzzzzzz\": 0, \"provider\"");
     let warnings = load_text(&text, &[]).unwrap().warnings;
-    assert_eq!(warnings.len(), 22);
+    assert_eq!(warnings.len(), 23);
     let hints = warnings
         .iter()
         .filter_map(|warning| warning.hint.as_deref()?.strip_prefix("known keys: "));

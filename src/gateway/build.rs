@@ -13,8 +13,8 @@ use super::offer::offer;
 use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
-use crate::channels::outbound::PushChannel;
-use crate::chat::{ChannelId, Price};
+use crate::channels::outbound::PushChannels;
+use crate::chat::Price;
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
@@ -54,37 +54,44 @@ pub(super) struct Parts {
     /// Wakes the outbox's sender.
     pub outbox_wake: Receiver<()>,
     /// Channels that push.
-    pub pushers: HashMap<ChannelId, Box<dyn PushChannel>>,
+    pub pushers: PushChannels,
+}
+
+/// Where answers go.
+pub(super) struct Front {
+    /// Takes what goes out to clients.
+    pub sink: Arc<dyn Sink>,
+    /// The gateway's own port, 0 without a door.
+    pub port: u16,
 }
 
 /// Builds everything behind the door.
 pub(super) fn parts(
     launch: &Launch,
     db: Arc<Db>,
-    sink: Arc<dyn Sink>,
+    front: Front,
     health: Arc<Health>,
     observers: Observers,
-    own_port: u16,
+    pushers: PushChannels,
+    workspace: Arc<Workspace>,
 ) -> Result<Parts> {
     let config = &launch.config;
-    let workspace = open_workspace(launch)?;
     let sandbox = Arc::new(Sandbox::new(policy_of(launch)));
     let redactor = redactor(launch);
     let processes = Processes::new(sandbox.clone(), redactor.clone());
-    let (registry, specs) = offered(config, sandbox.clone(), processes.clone(), own_port);
+    let (registry, specs) = offered(config, sandbox.clone(), processes.clone(), front.port);
     let (outbox_wake, woken) = bounded(1);
-    let pushers: HashMap<ChannelId, Box<dyn PushChannel>> = HashMap::new();
     Ok(Parts {
         deps: Deps {
             db,
-            sink,
+            sink: front.sink,
             agent: agent(config)?,
             tools: registry,
             tools_text: tools_text(&specs).into(),
             specs,
             policy: policy(&config.approvals)?,
             approvals: Approvals::new(config.approvals.time),
-            workspace: Arc::new(workspace),
+            workspace,
             health,
             observers,
             pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
@@ -104,7 +111,8 @@ pub(super) fn parts(
     })
 }
 
-fn open_workspace(launch: &Launch) -> Result<Workspace> {
+/// Opens the workspace; files that hold secrets are out of its reach.
+pub(super) fn open_workspace(launch: &Launch) -> Result<Arc<Workspace>> {
     let config = &launch.config;
     let options = WorkspaceOptions {
         private: private::own_files(config, launch.config_path.as_deref()),
@@ -116,10 +124,10 @@ fn open_workspace(launch: &Launch) -> Result<Workspace> {
             config.workspace_dir.display()
         )
     })?;
-    Ok(workspace.with_results(ResultLimits {
+    Ok(Arc::new(workspace.with_results(ResultLimits {
         age: Duration::from_secs(86_400 * config.tools.results_keep_days),
         total_bytes: config.tools.results_bytes,
-    }))
+    })))
 }
 
 /// Where backups of the database are kept.

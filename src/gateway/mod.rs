@@ -2,6 +2,7 @@
 
 mod build;
 pub mod door;
+mod feishu;
 mod offer;
 mod one_database;
 mod one_shot;
@@ -13,6 +14,7 @@ mod run;
 mod upkeep;
 
 pub use build::{Launch, backups};
+pub use feishu::codes as feishu_codes;
 pub use one_database::{OneDatabase, one_database};
 pub use one_shot::OneShot;
 pub use prompt_size::{PromptPart, prompt_parts};

@@ -11,6 +11,7 @@ use super::build::{self, Launch};
 use super::run;
 use crate::bus::{ClientId, Outbound, Sink, session_queue};
 use crate::channels::cli_chat::CliChat;
+use crate::channels::outbound::PushChannels;
 use crate::observability::Health;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock};
@@ -58,10 +59,15 @@ impl OneShot {
         let parts = build::parts(
             launch,
             db,
-            Arc::new(QueueSink(sink)),
+            build::Front {
+                sink: Arc::new(QueueSink(sink)),
+                port: 0,
+            },
             Arc::new(Health::default()),
             run::turn_observers(),
-            0,
+            // Bots belong to the gateway.
+            PushChannels::new(),
+            build::open_workspace(launch)?,
         )?;
         let fatal = Fatal::new(|name| {
             log::error!("thread {name} panicked");

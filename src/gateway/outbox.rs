@@ -43,6 +43,7 @@ impl OutboxRows {
                 route: row.delivery.route,
                 body: row.delivery.body,
                 idempotency_key: row.delivery.idempotency_key,
+                answers: row.answers,
                 attempts: row.attempts,
             }));
         }
@@ -76,6 +77,7 @@ fn notice(expired: &Expired) -> Delivery {
         route: expired.route.clone(),
         body: format!("{count} of PicoBot {sure}. Ask again if you still need it."),
         idempotency_key: format!("late-{}", expired.last),
+        input: None,
     }
 }
 
@@ -130,6 +132,7 @@ mod tests {
                 route: route.clone(),
                 body: key.to_owned(),
                 idempotency_key: key.to_owned(),
+                input: None,
             };
             db.write(|tx| tx.add_delivery(&delivery, at)).unwrap();
         };
@@ -191,6 +194,7 @@ mod tests {
             route,
             body: "text".to_owned(),
             idempotency_key: "key".to_owned(),
+            input: None,
         };
         db.write(|tx| tx.add_delivery(&delivery, SystemTime::now()))
             .unwrap();

@@ -33,6 +33,7 @@ pub(super) fn own_files(config: &Config, config_path: Option<&Path>) -> Vec<Path
     files.push(database.with_extension("lock"));
     files.push(super::backups(config).folder().to_owned());
     files.push(config.state_dir.join("gateway.token"));
+    files.push(config.state_dir.join("feishu-pairing.json"));
     files.push(config.state_dir.join("config.json"));
     files.push(config.workspace_dir.join(".env"));
     if let Some(path) = config_path {

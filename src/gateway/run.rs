@@ -15,11 +15,13 @@ use signal_hook::iterator::Signals;
 
 use super::build::{self, Launch};
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
+use super::feishu::{self, Outlets};
 use super::outbox::OutboxRows;
 use super::protection::Probe;
 use super::upkeep::Upkeep;
 use crate::bus::{ClientId, Outbound, session_queue};
 use crate::channels::cli_chat::{self, CliChat};
+use crate::channels::feishu::Feishu;
 use crate::channels::outbound::Dispatcher;
 use crate::config::{self, Auth, Config, SandboxLevel};
 use crate::observability::{Event, Health, Observer, Observers};
@@ -44,7 +46,8 @@ pub fn run(launch: &Launch) -> Result<()> {
     let mut lock = take_lock(database)?;
     let token = door::token::load_or_create(&config.state_dir.join("gateway.token"))?;
     let health = Arc::new(Health::default());
-    let door = Door::bind(door_config(config), health.clone(), &token)?;
+    let posts = feishu::posts(config);
+    let door = Door::bind(door_config(config, posts.as_ref()), health.clone(), &token)?;
     let address = door.local_addr();
     let backups = build::backups(config);
     let db = Arc::new(Db::open_with(
@@ -61,15 +64,29 @@ pub fn run(launch: &Launch) -> Result<()> {
         std::process::exit(70);
     });
     let (queue, inbox) = session_queue();
+    let workspace = build::open_workspace(launch)?;
+    let accounts = feishu::accounts(config, &db, &health, &workspace);
+    let (bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
+    let hooks = match posts {
+        Some(posts) => Some(feishu::start_hooks(posts, &bots, &fatal)?),
+        None => None,
+    };
     let door = door.start(DoorHandler(CliChat::new(queue)), &fatal)?;
-    let observers = turn_observers();
+    let sink = Arc::new(Outlets {
+        door: door.sink(),
+        feishu: bots.sink(),
+    });
     let parts = build::parts(
         launch,
         db.clone(),
-        Arc::new(door.sink()),
+        build::Front {
+            sink,
+            port: address.port(),
+        },
         health.clone(),
-        observers,
-        address.port(),
+        turn_observers(),
+        pushers,
+        workspace,
     )?;
     let (sandbox, processes) = (parts.sandbox.clone(), parts.processes.clone());
     let outbound = spawn_actor("outbound", STACK_BYTES, &fatal, {
@@ -90,15 +107,14 @@ pub fn run(launch: &Launch) -> Result<()> {
     wait_for_end(signals);
     let probe = probe.end();
     let upkeep = upkeep.stop();
+    bots.stop_intake();
     let mut late = session.stop(GRACE);
     let background = processes.stop();
     let flushed = Instant::now() + FLUSH;
     late.extend(door.stop(flushed).join_until(flushed + FLUSH).err());
-    for thread in [outbound, upkeep, probe]
-        .into_iter()
-        .chain(check)
-        .chain(background)
-    {
+    late.extend(bots.stop(flushed));
+    let others = hooks.into_iter().chain(check).chain(background);
+    for thread in [outbound, upkeep, probe].into_iter().chain(others) {
         late.extend(thread.join_within(FLUSH).err());
     }
     for error in &late {
@@ -140,7 +156,7 @@ pub fn prepare(config: &Config, database: &Path) -> Result<()> {
     Ok(())
 }
 
-fn door_config(config: &Config) -> DoorConfig {
+fn door_config(config: &Config, posts: Option<&feishu::Posts>) -> DoorConfig {
     DoorConfig {
         host: config.gateway.host.clone(),
         port: config.gateway.port,
@@ -152,6 +168,7 @@ fn door_config(config: &Config) -> DoorConfig {
             Auth::Auto if !children_have_network(config) => AuthMode::Auto,
             Auth::Auto | Auth::Token => AuthMode::Token,
         },
+        posts: posts.map(|posts| (posts.paths.clone(), posts.sender.clone())),
     }
 }
 

@@ -89,7 +89,7 @@ impl Rules {
     fn round(&self, ended: &dyn Fn() -> bool) -> Duration {
         let now = SystemTime::now();
         // The copy comes first: it still has what is then forgotten.
-        let wait = self.back_up(now);
+        let wait = self.back_up(now, ended);
         if ended() {
             return wait;
         }
@@ -108,7 +108,7 @@ impl Rules {
     }
 
     /// Makes a backup if the newest is a day old; returns the time until the next one.
-    fn back_up(&self, now: SystemTime) -> Duration {
+    fn back_up(&self, now: SystemTime, ended: &dyn Fn() -> bool) -> Duration {
         let Some(backups) = self.db.backups() else {
             return DAY;
         };
@@ -119,7 +119,7 @@ impl Rules {
             }
         }
         let began = Instant::now();
-        match backups.make() {
+        match backups.make_unless(ended) {
             Ok(Some(backup)) => {
                 log::info!(
                     "made a backup of {} bytes in {} ms",
@@ -132,6 +132,7 @@ impl Rules {
                 log::debug!("no backup: gateway.cleanup.backup_bytes is too small for one");
                 DAY
             }
+            Err(_) if ended() => AGAIN,
             Err(error) => {
                 log::error!("the backup could not be made: {error}");
                 AGAIN

@@ -1,7 +1,7 @@
 //! Counters and part states behind `/health`: atomics only, so that reading takes no lock.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A part of the gateway whose state `/health` shows.
@@ -59,6 +59,110 @@ pub struct Health {
     pub turns_done: AtomicU64,
     /// Inputs waiting for their turn.
     pub queued: AtomicU64,
+    /// Channels with a connection of their own; set once at start.
+    pub channels: OnceLock<Vec<Arc<ChannelHealth>>>,
+}
+
+/// How a channel's connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// It is being made.
+    Connecting,
+    /// It stands.
+    Connected,
+    /// The service refuses it; somebody must mend something.
+    Refused,
+    /// There is none: the service sends requests.
+    Webhook,
+}
+
+impl LinkState {
+    const ALL: [LinkState; 4] = [
+        LinkState::Connecting,
+        LinkState::Connected,
+        LinkState::Refused,
+        LinkState::Webhook,
+    ];
+
+    /// Returns the word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkState::Connecting => "connecting",
+            LinkState::Connected => "connected",
+            LinkState::Refused => "refused",
+            LinkState::Webhook => "webhook",
+        }
+    }
+}
+
+/// A channel's state and counters since start.
+#[derive(Debug)]
+pub struct ChannelHealth {
+    name: String,
+    state: AtomicU8,
+    /// Unix seconds; 0 before the first.
+    heard_at: AtomicU64,
+    /// Messages taken in.
+    pub events: AtomicU64,
+    /// Messages that were known already.
+    pub repeats: AtomicU64,
+    /// Messages of people who are not heard.
+    pub strangers: AtomicU64,
+    /// Connections lost.
+    pub reconnects: AtomicU64,
+}
+
+impl ChannelHealth {
+    /// Makes the state of a channel that connects.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: AtomicU8::new(LinkState::Connecting as u8),
+            heard_at: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the channel's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Notes how the connection is.
+    pub fn set_state(&self, state: LinkState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Returns how the connection is.
+    pub fn state(&self) -> LinkState {
+        let state = usize::from(self.state.load(Ordering::Relaxed));
+        LinkState::ALL
+            .get(state)
+            .copied()
+            .unwrap_or(LinkState::Connecting)
+    }
+
+    /// Notes that something came in.
+    pub fn heard(&self) {
+        self.heard_at.store(now_secs(), Ordering::Relaxed);
+    }
+
+    /// Returns the Unix seconds at which something came in last; `None` before the first.
+    pub fn heard_at(&self) -> Option<u64> {
+        match self.heard_at.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(at),
+        }
+    }
+}
+
+fn now_secs() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| since.as_secs().max(1))
 }
 
 impl Default for Health {
@@ -71,6 +175,7 @@ impl Default for Health {
             turns_running: AtomicU64::new(0),
             turns_done: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            channels: OnceLock::new(),
         }
     }
 }
@@ -83,9 +188,7 @@ impl Health {
 
     /// Notes that a part does not work; keeps the time of the first note.
     pub fn degraded(&self, part: Part) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(1, |since| since.as_secs().max(1));
+        let now = now_secs();
         let _ = self.degraded_since[part as usize].compare_exchange(
             0,
             now,

@@ -12,6 +12,6 @@ mod redact_stream;
 pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
 pub use crash::{crash_point, test_millis};
 pub use events::{Event, Observer, Observers};
-pub use health::{Health, Part, SandboxState};
+pub use health::{ChannelHealth, Health, LinkState, Part, SandboxState};
 pub use redact::Redactor;
 pub use redact_stream::RedactedStream;

@@ -25,6 +25,9 @@ pub enum ProviderError {
     /// The model takes no images, or not one of these.
     #[error("image refused: {0}")]
     ImageRefused(String),
+    /// The service's content filter minds something in the request.
+    #[error("refused by the service's content filter: {0}")]
+    Filtered(String),
     /// 5xx or "overloaded", after the retries.
     #[error("the service is overloaded or failing: {0}")]
     Overloaded(String),
@@ -62,6 +65,7 @@ impl ProviderError {
             Self::RateLimited { .. } => "rate_limited",
             Self::ContextTooLong(_) => "context_too_long",
             Self::ImageRefused(_) => "image_refused",
+            Self::Filtered(_) => "filtered",
             Self::Overloaded(_) => "overloaded",
             Self::BadRequest(_) => "bad_request",
             Self::NotFound(_) => "not_found",

@@ -22,6 +22,7 @@ const MAX_DETAIL_CHARS: usize = 300;
 enum Class {
     Overflow,
     Image,
+    Filter,
     Quota,
     Rate,
     Overloaded,
@@ -64,6 +65,14 @@ const CODES: &[(&str, Class)] = &[
     // DashScope and Volcengine.
     ("arrearage", Class::Quota),
     ("accountoverdueerror", Class::Quota),
+    ("data_inspection_failed", Class::Filter),
+    ("datainspectionfailed", Class::Filter),
+    ("sensitivecontentdetected", Class::Filter),
+    ("inputtextsensitivecontentdetected", Class::Filter),
+    // Azure and Zhipu.
+    ("content_filter", Class::Filter),
+    ("responsibleaipolicyviolation", Class::Filter),
+    ("1301", Class::Filter),
     // llama.cpp.
     ("exceed_context_size_error", Class::Overflow),
 ];
@@ -122,6 +131,17 @@ const IMAGE: &[&[&str]] = &[
     &["image(s) may be provided"],
     &["图片", "错误"],
     &["图片", "不支持"],
+];
+
+/// The same: a content filter minds something in the request.
+const FILTER: &[&[&str]] = &[
+    &["data_inspection_failed"],
+    &["inappropriate content"],
+    &["content management policy"],
+    &["content filter"],
+    &["sensitive content"],
+    &["敏感", "内容"],
+    &["不安全", "内容"],
 ];
 
 /// Texts that rule an overflow out.
@@ -284,6 +304,9 @@ impl Fault {
         if overflow_possible && says_one_of(OVERFLOW) {
             return Some(Class::Overflow);
         }
+        if matches!(self.status, 0 | 400 | 422) && says_one_of(FILTER) {
+            return Some(Class::Filter);
+        }
         if QUOTA.iter().any(|text| self.says(text)) {
             return Some(Class::Quota);
         }
@@ -339,6 +362,7 @@ impl Fault {
         let (error, passing) = match self.class() {
             Class::Overflow => (ProviderError::ContextTooLong(detail), false),
             Class::Image => (ProviderError::ImageRefused(detail), false),
+            Class::Filter => (ProviderError::Filtered(detail), false),
             Class::Quota | Class::Auth => (ProviderError::Auth(detail), false),
             Class::NotFound => (ProviderError::NotFound(detail), false),
             Class::Bad => (ProviderError::BadRequest(detail), false),

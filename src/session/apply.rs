@@ -418,8 +418,11 @@ impl Apply<'_, '_> {
         }
         // Whoever speaks does not know the title that is made of it.
         let mut know = vec![caller.client];
-        if row.title.is_empty() && compress::is_compaction(said.text).is_none() {
-            self.tx.title_if_unnamed(row.key, &auto_title(&shown))?;
+        let is_compaction = compress::is_compaction(said.text).is_some();
+        if row.title.is_empty() && !is_compaction {
+            // Lists show titles everywhere.
+            let title = auto_title(&self.actor.deps.redactor.redact(&shown));
+            self.tx.title_if_unnamed(row.key, &title)?;
             know.clear();
         }
         self.changed(row, know);
@@ -432,7 +435,13 @@ impl Apply<'_, '_> {
             joined: Vec::new(),
         };
         let session = row.session.clone();
-        let input = Effect::Input(row.key, session, waiting, row.mode);
+        // A wish to compress is nothing for the model: it neither joins nor stops what runs.
+        let mode = if is_compaction {
+            InputMode::Queue
+        } else {
+            row.mode
+        };
+        let input = Effect::Input(row.key, session, waiting, mode);
         self.effects.push(input);
         Ok(())
     }

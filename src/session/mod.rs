@@ -37,6 +37,7 @@ pub use budget::Budget;
 pub use compress::ContextLimits;
 pub use query::{list, load};
 pub use search::search;
+pub use title::clean_title;
 pub use transcript::{Piece, export};
 
 use std::collections::HashSet;

@@ -6,7 +6,7 @@ use super::active::{Waiting, Work};
 use super::actor::Actor;
 use super::apply::Apply;
 use super::replies::{error_reply, reply_body};
-use super::worker::end_messages;
+use super::worker::{end_messages, store_delivery};
 use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
 use crate::observability::Part;
@@ -217,9 +217,15 @@ impl Actor {
             }
             end_messages(tx, stop.dialog, turn, stop.input, stop.words, now)?;
             tx.interrupt_calls(turn)?;
+            if let Some(row) = tx.dialog(stop.dialog)? {
+                let ends = (turn, stop.input);
+                store_delivery(&self.deps, tx, &row.session, ends, stop.words, now)?;
+            }
             tx.close_joined(turn, stop.input, Outcome::Stopped, &reply)?;
             tx.close_input(stop.input, Outcome::Stopped, &reply)
-        })
+        })?;
+        let _ = self.deps.outbox_wake.try_send(());
+        Ok(())
     }
 
     /// Says in a few words what a dialog does.

@@ -10,7 +10,7 @@ const AUTO_CLUSTERS: usize = 40;
 const AUTO_SLACK: usize = 12;
 
 /// Makes a title one clean line of at most 256 characters; empty if nothing visible is left.
-pub(super) fn clean_title(text: &str) -> String {
+pub fn clean_title(text: &str) -> String {
     let line = one_line(text);
     if line.chars().nth(MAX_CHARS).is_none() {
         return line;
@@ -40,8 +40,12 @@ pub(super) fn auto_title(message: &str) -> String {
         .find(has_words)
         .or_else(|| lines().find(|line| !line.trim().is_empty()))
         .unwrap_or_default();
-    let line = one_line(line.trim_start_matches(['#', '>', '-', '*', '•', ' ', '\t']));
-    let line = line.trim_matches(['*', '`', '_', ' ']);
+    let line = one_line(line.trim_start_matches(['#', '>', '-', '•', ' ', '\t']));
+    let marks = ['*', '`', '_', ' '];
+    let line = match line.trim_start_matches(marks) {
+        unmarked if unmarked.len() < line.len() => unmarked.trim_end_matches(marks),
+        plain => plain,
+    };
     let clusters: Vec<&str> = line.graphemes(true).collect();
     if clusters.len() <= AUTO_CLUSTERS {
         return line.to_owned();
@@ -98,6 +102,8 @@ mod tests {
             "Plan* for today"
         );
         assert_eq!(auto_title("```rust\nfn main() {}\n```"), "fn main() {}");
+        assert_eq!(auto_title("* **Plan**"), "Plan");
+        assert_eq!(auto_title("the key is ***"), "the key is ***");
         assert_eq!(auto_title("???"), "???");
         assert_eq!(auto_title(" \n"), "");
         assert_eq!(

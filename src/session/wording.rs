@@ -40,6 +40,12 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
                 "The model service {name} is overloaded or failing ({detail}). Your message is kept; write 'continue' to try again."
             ),
         ),
+        ProviderError::Filtered(detail) => (
+            ErrorCode::Provider,
+            format!(
+                "The content filter of the model service {name} refuses this dialog: {detail}. It may do so as long as what it minds is part of it; /new starts another dialog."
+            ),
+        ),
         ProviderError::BadRequest(detail) => (
             ErrorCode::Provider,
             format!("The model service {name} refused the request: {detail}"),

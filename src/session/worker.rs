@@ -95,6 +95,8 @@ fn fail_crashed(deps: &Deps, job: &TurnJob) {
                 }
                 end_messages(tx, job.dialog, turn, job.input, &message, now)?;
                 tx.interrupt_calls(turn)?;
+                let ends = (turn, job.input);
+                store_delivery(deps, tx, &job.session, ends, &message, now)?;
             }
             if let Some(turn) = job.control.turn() {
                 tx.close_joined(turn, job.input, Outcome::Failed, &reply)?;
@@ -525,18 +527,31 @@ impl<'a> Turn<'a> {
         tx.interrupt_calls(turn)?;
         tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
-        if self.deps.pushing.contains(&self.job.session.channel) {
-            tx.add_delivery(
-                &Delivery {
-                    route: self.job.session.route(),
-                    body: ended.reply.text.clone(),
-                    idempotency_key: format!("turn-{}", turn.0),
-                },
-                now,
-            )?;
-        }
+        let (session, ends) = (&self.job.session, (turn, self.job.input));
+        store_delivery(self.deps, tx, session, ends, &ended.reply.text, now)?;
         Ok(true)
     }
+}
+
+/// Stores the delivery of what ended a turn, where the channel pushes; a turn has one delivery.
+pub(super) fn store_delivery(
+    deps: &Deps,
+    tx: &Tx<'_>,
+    session: &SessionId,
+    (turn, input): (TurnId, InboxId),
+    text: &str,
+    now: SystemTime,
+) -> Result<(), StorageError> {
+    if !deps.pushing.contains(&session.channel) {
+        return Ok(());
+    }
+    let delivery = Delivery {
+        route: session.route(),
+        body: text.to_owned(),
+        idempotency_key: format!("turn-{}", turn.0),
+        input: Some(input),
+    };
+    tx.add_delivery(&delivery, now)
 }
 
 /// Stores what stands in the history of a turn that ends without its own doing: the person's message, if no step stored

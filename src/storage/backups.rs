@@ -110,6 +110,11 @@ impl Backups {
 
     /// Makes a backup and deletes the oldest ones beyond the budget; `None` if one alone would go beyond it.
     pub fn make(&self) -> Result<Option<Backup>, StorageError> {
+        self.make_unless(&|| false)
+    }
+
+    /// The same, given up with [`StorageError::Busy`] as soon as `ended` says so.
+    pub fn make_unless(&self, ended: &dyn Fn() -> bool) -> Result<Option<Backup>, StorageError> {
         let size = size_of(&self.database);
         if size > self.max_bytes {
             return Ok(None);
@@ -118,7 +123,7 @@ impl Backups {
         self.remove_unfinished();
         let name = format!("{}{}.db", self.prefix, stamp(SystemTime::now()));
         let path = self.folder.join(name);
-        let bytes = back_up(&self.database, &path, true)?;
+        let bytes = back_up_unless(&self.database, &path, true, ended)?;
         self.prune(&path);
         Ok(Some(Backup {
             path,
@@ -163,13 +168,22 @@ const UNFINISHED: &str = ".unfinished";
 ///
 /// Without `media` the bytes of images are left out; messages then name them only.
 pub fn back_up(database: &Path, target: &Path, media: bool) -> Result<u64, StorageError> {
+    back_up_unless(database, target, media, &|| false)
+}
+
+fn back_up_unless(
+    database: &Path,
+    target: &Path,
+    media: bool,
+    ended: &dyn Fn() -> bool,
+) -> Result<u64, StorageError> {
     let folder = parent(target);
     let needed = size_of(database) + SPARE_BYTES;
     if free_bytes(folder).is_some_and(|free| free < needed) {
         return Err(StorageError::Full);
     }
     let unfinished = beside(target, UNFINISHED);
-    let copied = copy(database, &unfinished, |copy| {
+    let copied = copy(database, &unfinished, ended, |copy| {
         if media { Ok(()) } else { drop_media(copy) }
     });
     let placed = copied.and_then(|()| {
@@ -189,6 +203,7 @@ pub fn back_up(database: &Path, target: &Path, media: bool) -> Result<u64, Stora
 fn copy(
     source: &Path,
     target: &Path,
+    ended: &dyn Fn() -> bool,
     finish: impl FnOnce(&Connection) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let from = open_source(source)?;
@@ -212,7 +227,7 @@ fn copy(
         let copying = Copying::new(&from, &mut to)?;
         loop {
             match copying.step(STEP_PAGES)? {
-                StepResult::More => {}
+                StepResult::More if !ended() => {}
                 StepResult::Done => break,
                 _ => return Err(StorageError::Busy),
             }
@@ -317,7 +332,7 @@ pub fn restore(
     make_folder(folder)?;
     make_folder(aside)?;
     let restoring = beside(database, ".restoring");
-    copy(file, &restoring, close_open_work).map_err(|error| {
+    copy(file, &restoring, &|| false, close_open_work).map_err(|error| {
         let _ = fs::remove_file(&restoring);
         in_file(error, file)
     })?;

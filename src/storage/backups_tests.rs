@@ -97,6 +97,21 @@ fn a_hundred_backups_under_load_are_all_whole() {
 }
 
 #[test]
+fn a_backup_can_be_given_up() {
+    let place = Place::new();
+    let db = place.open();
+    // More than one step.
+    for _ in 0..30 {
+        say(&db, &"x".repeat(100_000));
+    }
+    let backups = place.backups(1 << 30);
+    let given_up = backups.make_unless(&|| true);
+    assert!(matches!(given_up, Err(StorageError::Busy)), "{given_up:?}");
+    assert_eq!(fs::read_dir(backups.folder()).unwrap().count(), 0);
+    assert!(backups.make().unwrap().is_some());
+}
+
+#[test]
 fn the_budget_holds() {
     let place = Place::new();
     let db = place.open();

@@ -72,6 +72,30 @@ impl Db {
         Ok(db)
     }
 
+    /// Opens the database to read it beside whoever has the lock; nothing is written. `None` if there is no file, or one of
+    /// an older version.
+    pub fn open_read_only(path: &Path) -> Result<Option<Self>, StorageError> {
+        refuse_newer(path)?;
+        if !path.exists() {
+            return Ok(None);
+        }
+        let open = || -> Result<Option<Connection>, StorageError> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY_LIMIT)?;
+            connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;")?;
+            let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            Ok((version == schema::VERSION).then_some(connection))
+        };
+        let connection = open().map_err(|error| named(error, path, None))?;
+        Ok(connection.map(|connection| Self {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+            unchecked: false,
+            backups: None,
+        }))
+    }
+
     fn connect(
         path: &Path,
         after_crash: bool,

@@ -212,7 +212,7 @@ impl Tx<'_> {
     ) -> Result<(), StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM messages
-             WHERE dialog = ?1 AND id IN (SELECT message FROM message_media)"
+             WHERE dialog = ?1 AND EXISTS (SELECT 1 FROM message_media WHERE message = messages.id)"
         ))?;
         let rows = statement.query_map([dialog.0], from_row)?;
         for mut stored in rows.collect::<Result<Vec<_>, _>>()? {

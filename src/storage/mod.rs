@@ -11,6 +11,7 @@ mod contexts;
 mod db;
 mod dialogs;
 mod error;
+mod feishu;
 mod inbox;
 mod lock;
 mod media;
@@ -29,6 +30,7 @@ pub use contexts::{Context, NewTimeline};
 pub use db::{Db, Tx, sqlite_version};
 pub use dialogs::{DialogKey, DialogRow};
 pub use error::StorageError;
+pub use feishu::{FeishuEvent, FeishuTrace};
 pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply, fingerprint};
 pub use lock::{InstanceLock, Kind, LockError, LockInfo};
 pub use messages::{DetailedPage, StoredMessage};
@@ -36,6 +38,9 @@ pub use outbox::{Delivery, DeliveryInfo, Expired, OutboxRow, Shown};
 pub use prompts::Prompt;
 pub use turns::{TurnId, TurnRow, TurnState};
 pub use upkeep::Sweep;
+
+#[cfg(test)]
+mod plans_tests;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

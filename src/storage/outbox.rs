@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::db::Tx;
 use super::error::StorageError;
+use super::inbox::InboxId;
 use super::{from_millis, to_millis};
 use crate::chat::{ChannelId, ChatId, Route};
 
@@ -22,6 +23,8 @@ pub struct Delivery {
     pub body: String,
     /// Sent along; the same key is the same delivery.
     pub idempotency_key: String,
+    /// The input it answers, if any.
+    pub input: Option<InboxId>,
 }
 
 /// A stored delivery.
@@ -31,6 +34,8 @@ pub struct OutboxRow {
     pub id: i64,
     /// The delivery.
     pub delivery: Delivery,
+    /// The sender's own id of the input it answers.
+    pub answers: Option<String>,
     /// How often sending was begun.
     pub attempts: u32,
 }
@@ -117,8 +122,8 @@ impl Tx<'_> {
         self.sql
             .prepare_cached(
                 "INSERT INTO outbox
-                 (channel, chat, body, idempotency_key, state, created_at, queued_at, kind)
-                 VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?5, ?6)
+                 (channel, chat, body, idempotency_key, state, created_at, queued_at, kind, input)
+                 VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?5, ?6, ?7)
                  ON CONFLICT (idempotency_key) DO NOTHING",
             )?
             .execute(params![
@@ -127,7 +132,8 @@ impl Tx<'_> {
                 delivery.body,
                 delivery.idempotency_key,
                 to_millis(now),
-                kind
+                kind,
+                delivery.input.map(|input| input.0)
             ])?;
         Ok(())
     }
@@ -148,7 +154,9 @@ impl Tx<'_> {
         let found = self
             .sql
             .prepare_cached(
-                "SELECT id, channel, chat, body, idempotency_key, attempts FROM outbox
+                "SELECT id, channel, chat, body, idempotency_key, attempts, input,
+                        (SELECT external_id FROM inbox WHERE inbox.id = outbox.input)
+                 FROM outbox
                  WHERE state IN ('pending', 'started') AND due_at <= ?1 ORDER BY id LIMIT 1",
             )?
             .query_row([to_millis(now)], |row| {
@@ -159,10 +167,13 @@ impl Tx<'_> {
                     row.get::<_, String>(3)?,
                     row.get::<_, String>(4)?,
                     row.get::<_, i64>(5)?,
+                    row.get::<_, Option<i64>>(6)?,
+                    row.get::<_, Option<String>>(7)?,
                 ))
             })
             .optional()?;
-        let Some((id, channel, chat, body, idempotency_key, attempts)) = found else {
+        let Some((id, channel, chat, body, idempotency_key, attempts, input, answers)) = found
+        else {
             return Ok(None);
         };
         let (Ok(channel), Ok(chat)) = (ChannelId::new(&channel), ChatId::new(&chat)) else {
@@ -180,7 +191,9 @@ impl Tx<'_> {
                 route: Route { channel, chat },
                 body,
                 idempotency_key,
+                input: input.map(InboxId),
             },
+            answers,
             attempts: u32::try_from(attempts + 1).unwrap_or(u32::MAX),
         }))
     }

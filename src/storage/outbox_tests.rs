@@ -21,6 +21,7 @@ fn delivery(chat: &str, key: &str) -> Delivery {
         },
         body: format!("text of {key} 中文"),
         idempotency_key: key.to_owned(),
+        input: None,
     }
 }
 

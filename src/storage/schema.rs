@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("schema_approvals.sql"),
     include_str!("schema_prints.sql"),
     include_str!("schema_outbox.sql"),
     include_str!("schema_dialogs.sql"),
     include_str!("schema_compression.sql"),
+    include_str!("schema_feishu.sql"),
 ];
 
 /// The version this program writes.

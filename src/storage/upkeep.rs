@@ -145,6 +145,7 @@ mod tests {
                     route: route.clone(),
                     body: String::new(),
                     idempotency_key: n.to_string(),
+                    input: None,
                 };
                 tx.add_delivery(&delivery, then)?;
                 let result = if n < 3 { Ok(()) } else { Err("gone") };

@@ -9,7 +9,7 @@ use crate::process;
 use crate::row::{Row, quantile};
 
 /// Lets a fresh gateway finish what it does after its start.
-const SETTLE: Duration = Duration::from_secs(2);
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// How long from exec to the first answered `/health`, with a database that exists.
 pub(crate) fn ready(setup: &Setup) -> Vec<Row> {

@@ -15,6 +15,7 @@ mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod scale;
 mod stream;
 #[path = "../suite/support/tls.rs"]
 #[allow(dead_code)] // The tests use more of it.
@@ -46,7 +47,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 20] = [
+const MEASURES: [(&str, Measure); 22] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -62,9 +63,11 @@ const MEASURES: [(&str, Measure); 20] = [
     ("growth", turns::growth),
     ("search", tools::search),
     ("edits", tools::edits),
+    ("growth5000", turns::long_growth),
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("size", oneshot::sizes),
 ];

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
@@ -57,6 +58,19 @@ impl Home {
 
     fn config(&self) -> PathBuf {
         self.path().join("config.json")
+    }
+
+    /// Returns the database's path unless [`Home::use_database`] said otherwise.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path().join("workspace/picobot.db")
+    }
+
+    /// Makes gateways use another database.
+    pub(crate) fn use_database(&self, database: &Path) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        config["gateway"]["session_db_path"] = json!(database);
+        fs::write(self.config(), format!("{config:#}")).unwrap();
     }
 
     /// Makes a command of the binary under test that knows only this home.
@@ -118,6 +132,14 @@ impl Gateway {
     /// Returns the port.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Ends it in order and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
     }
 
     fn health(&self) {
@@ -199,6 +221,17 @@ impl Client {
     pub(crate) fn renew(&mut self) {
         self.say("/new");
         self.expect("command_executed");
+    }
+
+    /// Opens a dialog; its newest 200 messages must come.
+    pub(crate) fn load(&mut self, session_id: &str) {
+        let message = json!({"type": "load_session", "session_id": session_id});
+        self.socket
+            .send(Message::text(message.to_string()))
+            .unwrap();
+        let loaded = self.next();
+        let n = loaded["messages"].as_array().map_or(0, Vec::len);
+        assert_eq!(n, 200, "{session_id}: {}", loaded["type"]);
     }
 
     /// Returns the next message that is no notification.

@@ -231,18 +231,29 @@ fn stop_waits(setup: &Setup, model: &Model, home: &Home) -> Vec<f64> {
 
 /// How much larger the gateway is after many turns.
 pub(crate) fn growth(setup: &Setup) -> Vec<Row> {
+    vec![Row::at_most(
+        "RSS growth over 1,000 turns",
+        grown(setup, 1_000),
+        "MB",
+        1.0,
+    )]
+}
+
+/// The same over more; a quick run does a tenth of them.
+pub(crate) fn long_growth(setup: &Setup) -> Vec<Row> {
+    let turns = setup.times(5_000, 500);
+    let name = format!("RSS growth over {turns} turns");
+    vec![Row::at_most(&name, grown(setup, turns), "MB", 2.0)]
+}
+
+/// Returns how much larger the gateway is after so many turns, in MB.
+fn grown(setup: &Setup, turns: usize) -> f64 {
     let model = Model::start();
     let home = Home::new(&model, DEFAULT_TURNS);
     let gateway = Gateway::start(setup, &home);
     let mut client = Client::connect(&gateway, "bench");
     run(&mut client, 200);
     let before = process::rss_mb(gateway.pid());
-    run(&mut client, 1_000);
-    let grown = process::rss_mb(gateway.pid()) - before;
-    vec![Row::at_most(
-        "RSS growth over 1,000 turns",
-        grown,
-        "MB",
-        1.0,
-    )]
+    run(&mut client, turns);
+    process::rss_mb(gateway.pid()) - before
 }

@@ -13,6 +13,7 @@ mod dialogs;
 mod door;
 mod durability;
 mod fallbacks;
+mod feishu;
 mod images;
 mod limits;
 mod matrix;

@@ -40,6 +40,11 @@ pub enum Flow {
     Full,
 }
 
+/// Returns the frame that a client would get, whatever it asked for; `None` if a dialog should be named and is not.
+pub fn frame(outbound: &Outbound) -> Option<String> {
+    to_wire::message(outbound).map(|message| message.to_json())
+}
+
 /// The channel's state; owned by `gateway-io`.
 pub struct CliChat {
     queue: SessionQueue,

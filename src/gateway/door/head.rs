@@ -6,6 +6,7 @@ use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use super::limits::{HEAD_BYTES, HEADERS};
 use super::page::Answer;
+use super::post::{BODY_BYTES, PostHead};
 use super::rules::Rules;
 
 /// What the bytes so far amount to.
@@ -29,6 +30,8 @@ pub(super) enum Decision {
     },
     /// Become a WebSocket, if the client may.
     Upgrade(Upgrade),
+    /// Read the body and hand it on.
+    Post(PostHead),
 }
 
 /// A well-formed request for a WebSocket.
@@ -100,9 +103,15 @@ fn decide(
         return Err(bad("Only paths are accepted as the request target"));
     }
     check_caller(&lines, rules)?;
-    check_no_body(&lines)?;
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let method = request.method.unwrap_or_default();
+    if rules.takes_posts(path) {
+        return match method {
+            "POST" => read_post(path, &lines, head_bytes).map(Decision::Post),
+            _ => Err(wrong_method().with("Allow", "POST")),
+        };
+    }
+    check_no_body(&lines)?;
     match (path, method) {
         ("/health", "GET" | "HEAD") => Ok(Decision::Health {
             head_only: method == "HEAD",
@@ -140,6 +149,39 @@ fn check_no_body(lines: &Lines<'_>) -> Result<(), Answer> {
     } else {
         Err(bad("A request body is not accepted"))
     }
+}
+
+fn read_post(path: &str, lines: &Lines<'_>, head_bytes: usize) -> Result<PostHead, Answer> {
+    if lines.single("Transfer-Encoding") != Single::None {
+        return Err(bad("Only bodies with a Content-Length are accepted"));
+    }
+    let length = match lines.single("Content-Length") {
+        Single::One(digits) => std::str::from_utf8(digits).ok(),
+        _ => None,
+    };
+    let fit = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length
+        .filter(fit)
+        .and_then(|digits| digits.parse::<usize>().ok());
+    let body_bytes = length.ok_or_else(|| Answer::text(411, "A Content-Length is needed"))?;
+    if body_bytes > BODY_BYTES {
+        return Err(Answer::text(413, "The body is too large"));
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = lines.0.iter();
+    Ok(PostHead {
+        path: path.to_owned(),
+        headers: headers
+            .map(|header| {
+                (
+                    header.name.to_ascii_lowercase(),
+                    text(header.value.trim_ascii()),
+                )
+            })
+            .collect(),
+        head_bytes,
+        body_bytes,
+    })
 }
 
 fn read_upgrade(
@@ -238,7 +280,51 @@ mod tests {
                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
     fn rules() -> Rules {
-        Rules::new(1, &[], &["https://app.example".to_owned()]).unwrap()
+        let rules = Rules::new(1, &[], &["https://app.example".to_owned()]).unwrap();
+        rules.with_posts(&["/hook".to_owned()])
+    }
+
+    #[test]
+    fn posts_need_a_known_path_a_length_and_a_host() {
+        let long = format!(
+            "POST /hook HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: {}\r\n\r\n",
+            BODY_BYTES + 1
+        );
+        for (head, expected) in [
+            (
+                "POST /hook HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 5\r\n\r\n",
+                202,
+            ),
+            (
+                "POST /hook?x=1 HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 0\r\n\r\n",
+                202,
+            ),
+            ("POST /hook HTTP/1.1\r\nHost: localhost:1\r\n\r\n", 411),
+            (
+                "POST /hook HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: +5\r\n\r\n",
+                411,
+            ),
+            (
+                "POST /hook HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                411,
+            ),
+            (
+                "POST /hook HTTP/1.1\r\nHost: localhost:1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                400,
+            ),
+            (long.as_str(), 413),
+            ("GET /hook HTTP/1.1\r\nHost: localhost:1\r\n\r\n", 405),
+            (
+                "POST /hook/x HTTP/1.1\r\nHost: localhost:1\r\nContent-Length: 5\r\n\r\n",
+                400,
+            ),
+            (
+                "POST /hook HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 5\r\n\r\n",
+                403,
+            ),
+        ] {
+            assert_eq!(status(head), expected, "{head}");
+        }
     }
 
     fn run(head: &str) -> Step {
@@ -252,6 +338,7 @@ mod tests {
             Step::Ready(Decision::Answer(answer)) => answer.status,
             Step::Ready(Decision::Health { .. }) => 200,
             Step::Ready(Decision::Upgrade(_)) => 101,
+            Step::Ready(Decision::Post(_)) => 202,
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
@@ -24,6 +24,7 @@ use super::head::{Decision, Upgrade};
 use super::intake::{Freed, Intake};
 use super::limits::{OUTBOUND, TURN_ACCEPTS, TURN_MESSAGES, TURN_OUTBOUND, Times, UNFINISHED};
 use super::page::Answer;
+use super::post::{Body, BodyReader, Posted};
 use super::queue::OutQueue;
 use super::request::{HeadReader, Progress};
 use super::rules::Rules;
@@ -48,6 +49,8 @@ pub(super) struct Parts<H> {
     pub(super) shared: Arc<Shared>,
     pub(super) outbound: Receiver<Outbound>,
     pub(super) handler: H,
+    /// Takes posted requests.
+    pub(super) posts: Option<Sender<Posted>>,
 }
 
 /// The loop's state. Connections are known by their token, which is never reused.
@@ -64,6 +67,7 @@ pub(super) struct Io<H> {
     shared: Arc<Shared>,
     outbound: Receiver<Outbound>,
     intake: Intake<H>,
+    posts: Option<Sender<Posted>>,
     now: Instant,
     next_key: usize,
     slots: HashMap<usize, Slot>,
@@ -91,6 +95,7 @@ struct Slot {
 
 enum State {
     Head(HeadReader),
+    Body(BodyReader),
     /// A refusal that is held back.
     Late {
         stream: TcpStream,
@@ -116,6 +121,7 @@ impl<H: Handler> Io<H> {
             shared: parts.shared,
             outbound: parts.outbound,
             intake: Intake::new(parts.handler, gate),
+            posts: parts.posts,
             now: Instant::now(),
             next_key: FIRST_CONNECTION,
             slots: HashMap::new(),
@@ -268,6 +274,7 @@ impl<H: Handler> Io<H> {
     fn advance(&mut self, key: usize) {
         self.step(key, |io, state, peer| match state {
             State::Head(reader) => io.read_head(key, reader, peer),
+            State::Body(reader) => io.read_body(reader),
             State::Late {
                 stream,
                 answer,
@@ -305,11 +312,39 @@ impl<H: Handler> Io<H> {
             Progress::Done(Decision::Upgrade(upgrade)) => {
                 self.decide_entry(key, reader, peer, &upgrade)
             }
+            Progress::Done(Decision::Post(head)) => {
+                let rest = &reader.bytes[head.head_bytes..];
+                self.read_body(BodyReader::new(reader.stream, reader.until, head, rest))
+            }
             Progress::More if self.now >= reader.until => {
                 let answer = reader.too_late()?;
                 self.answer(reader.stream, answer)
             }
             Progress::More => Some(State::Head(reader)),
+        }
+    }
+
+    fn read_body(&mut self, reader: BodyReader) -> Option<State> {
+        match reader.read() {
+            Body::Gone => None,
+            Body::More(reader) if self.now >= reader.until => self.answer(
+                reader.stream,
+                Answer::text(408, "The request took too long"),
+            ),
+            Body::More(reader) => Some(State::Body(reader)),
+            Body::Whole(mut stream, head, body) => {
+                let posts = self.posts.as_ref().filter(|posts| !posts.is_full());
+                let Some(posts) = posts else {
+                    return self.answer(stream, Answer::text(503, "Too many requests wait"));
+                };
+                let handed = self.poll.registry().deregister(&mut stream);
+                match handed.and_then(|()| Posted::new(stream, head, body)) {
+                    // Only this thread puts requests in, and there was room.
+                    Ok(posted) => drop(posts.try_send(posted)),
+                    Err(error) => log::debug!("lost a posted request: {error}"),
+                }
+                None
+            }
         }
     }
 
@@ -498,7 +533,7 @@ impl<H: Handler> Io<H> {
         for key in keys {
             match self.slots[&key].state {
                 State::Client(_) => self.dismiss(key, Goodbye::Stopping),
-                State::Head(_) | State::Late { .. } => self.remove(key),
+                State::Head(_) | State::Body(_) | State::Late { .. } => self.remove(key),
                 State::Closing(_) => {}
             }
         }
@@ -509,6 +544,7 @@ impl<H: Handler> Io<H> {
     fn put_back(&mut self, key: usize, mut slot: Slot) {
         let due = match &slot.state {
             State::Head(reader) => Some(reader.until),
+            State::Body(reader) => Some(reader.until),
             State::Late { until, .. } => Some(*until),
             State::Client(client) => client.due(&self.times),
             State::Closing(closing) => Some(closing.until()),

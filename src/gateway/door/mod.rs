@@ -14,6 +14,7 @@ mod intake;
 mod io;
 mod limits;
 mod page;
+mod post;
 mod queue;
 mod request;
 mod rules;
@@ -45,6 +46,7 @@ use limits::Times;
 use rules::Rules;
 
 pub use auth::AuthMode;
+pub use post::Posted;
 
 /// Where the door is and whom it lets in.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct DoorConfig {
     pub max_connections: usize,
     /// Who needs the token.
     pub auth: AuthMode,
+    /// Paths that take posted requests, and where those go; a full queue is answered 503.
+    pub posts: Option<(Vec<String>, Sender<Posted>)>,
 }
 
 /// Why the door cannot open.
@@ -173,6 +177,8 @@ impl Door {
         let local = listener.local_addr()?;
         let rules = Rules::new(local.port(), &config.allowed_hosts, &config.allowed_origins)
             .map_err(|entry| DoorError::BadAllowedHost { entry })?;
+        let paths = config.posts.as_ref().map(|(paths, _)| paths.as_slice());
+        let rules = rules.with_posts(paths.unwrap_or_default());
         let poll = Poll::new()?;
         poll.registry()
             .register(&mut listener, io::LISTENER, Interest::READABLE)?;
@@ -223,6 +229,7 @@ impl Door {
             shared: self.shared,
             outbound: queue,
             handler,
+            posts: self.config.posts.map(|(_, posts)| posts),
         });
         let thread = spawn_actor("gateway-io", limits::STACK_BYTES, fatal, || io.run())?;
         Ok(DoorHandle { sink, thread })

@@ -5,12 +5,12 @@
 //! clients do not read a refusal in that version.
 
 use std::io::Cursor;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
-use crate::observability::{Health, Part, SandboxState};
+use crate::observability::{ChannelHealth, Health, Part, SandboxState};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -33,6 +33,17 @@ impl Answer {
             content_type: TEXT,
             headers: Vec::new(),
             body: format!("{sentence}\n"),
+            head_only: false,
+        }
+    }
+
+    /// JSON that was made elsewhere.
+    pub(super) fn json(status: u16, json: &str) -> Self {
+        Self {
+            status,
+            content_type: JSON,
+            headers: Vec::new(),
+            body: json.to_owned(),
             head_only: false,
         }
     }
@@ -113,6 +124,14 @@ fn health_json(health: &Health, storage_broken: bool) -> Value {
     if let Some(sandbox) = health.sandbox() {
         page.insert("sandbox".into(), sandbox_json(sandbox));
     }
+    let channels = health.channels.get().map(Vec::as_slice).unwrap_or_default();
+    if !channels.is_empty() {
+        let states: Map<String, Value> = channels
+            .iter()
+            .map(|channel| (channel.name().to_owned(), channel_json(channel)))
+            .collect();
+        page.insert("channels".into(), states.into());
+    }
     page.insert(
         "counters".into(),
         json!({
@@ -140,12 +159,28 @@ fn part_json(health: &Health, part: Part) -> Value {
     let Some(since) = health.degraded_since(part) else {
         return json!({"status": "ok"});
     };
-    // Unix seconds of our own clock always fit.
-    let since = i64::try_from(since)
+    json!({"status": "degraded", "since": time_text(since)})
+}
+
+/// Unix seconds of our own clock always fit.
+fn time_text(secs: u64) -> String {
+    i64::try_from(secs)
         .ok()
         .and_then(|secs| jiff::Timestamp::from_second(secs).ok())
-        .unwrap_or_default();
-    json!({"status": "degraded", "since": since.to_string()})
+        .unwrap_or_default()
+        .to_string()
+}
+
+fn channel_json(channel: &ChannelHealth) -> Value {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    json!({
+        "state": channel.state().as_str(),
+        "last_frame": channel.heard_at().map(time_text),
+        "messages": count(&channel.events),
+        "repeats": count(&channel.repeats),
+        "strangers": count(&channel.strangers),
+        "reconnects": count(&channel.reconnects),
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::net::Ipv6Addr;
 pub(super) struct Rules {
     hosts: Vec<Authority>,
     origins: Vec<String>,
+    /// Paths that take posted requests.
+    posts: Vec<String>,
 }
 
 /// A host with an optional port, lower case.
@@ -44,7 +46,19 @@ impl Rules {
                 .iter()
                 .map(|origin| origin.to_ascii_lowercase())
                 .collect(),
+            posts: Vec::new(),
         })
+    }
+
+    /// Lets requests be posted to these paths.
+    pub(super) fn with_posts(mut self, paths: &[String]) -> Self {
+        self.posts = paths.to_vec();
+        self
+    }
+
+    /// Tells whether requests may be posted to a path.
+    pub(super) fn takes_posts(&self, path: &str) -> bool {
+        self.posts.iter().any(|known| known == path)
     }
 
     /// Tells whether a `Host` value is allowed.

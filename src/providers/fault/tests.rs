@@ -270,6 +270,31 @@ fn refused_images() {
 }
 
 #[test]
+fn content_filters() {
+    for (status, body) in [
+        (
+            400,
+            r#"{"error":{"code":"data_inspection_failed","message":"Input data may contain inappropriate content.","type":"data_inspection_failed"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"code":"1301","message":"系统检测到输入或生成内容可能包含不安全或敏感内容"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"The response was filtered due to the prompt triggering the content management policy","code":"content_filter","status":400}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"code":"InputTextSensitiveContentDetected","message":"The request failed because the input text may contain sensitive information."}}"#,
+        ),
+    ] {
+        check(status, body, "filtered", false);
+    }
+    check(403, r#"{"error":"content filter"}"#, "auth", false);
+}
+
+#[test]
 fn errors_inside_good_answers() {
     let rows: &[(&str, &str, bool)] = &[
         (

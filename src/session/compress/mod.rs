@@ -242,7 +242,8 @@ impl Compactor<'_> {
         let gone = cut_rows(&loaded.rows, cut);
         let facts = Facts::from_json(&loaded.context.facts);
         let is_full = need.force >= Force::Refused
-            || need.used >= f64::from(self.deps.agent.context.tokens) * FULL;
+            || need.used >= f64::from(self.deps.agent.context.tokens) * FULL
+            || loaded.context.tries >= MAX_TRIES;
         let asks = self.may_ask_model(&loaded.context, need.force);
         if !asks && !is_full && need.force == Force::Early {
             return Ok(Outcome::Unchanged);
@@ -251,7 +252,7 @@ impl Compactor<'_> {
             self.deps
                 .db
                 .write_relaxed(|tx| tx.begin_summary(self.dialog))?;
-            self.ask(&facts.prose, &gone, why)
+            self.ask(&facts.prose, &gone, why, need)
         } else {
             (Err(RESTS.to_owned()), Vec::new())
         };
@@ -321,9 +322,15 @@ impl Compactor<'_> {
         previous: &str,
         gone: &[Row],
         why: Why<'_>,
+        need: &Need,
     ) -> (Result<String, String>, Vec<ModelCall>) {
         let deps = self.deps;
         let tokens = f64::from(deps.agent.context.tokens);
+        // What was refused says more than the configured limit.
+        let most = match need.force {
+            Force::Early | Force::Wanted => tokens,
+            Force::Refused | Force::RefusedAgain => tokens.min(need.used),
+        };
         let mut may_ask = || {
             let refusal = deps
                 .budget
@@ -347,7 +354,7 @@ impl Compactor<'_> {
                 Why::Wanted { focus } => focus,
                 Why::Due(_) | Why::Refused { .. } => "",
             },
-            max_tokens: tokens * REQUEST,
+            max_tokens: most * REQUEST,
             max_words: ((tokens * 0.02) as usize).clamp(100, 800),
         });
         let result = summarised.result.map_err(|error| match error {
@@ -456,7 +463,7 @@ const MAX_FACTS_CHARS: usize = 24_000;
 /// Of mixed text, about.
 const CHARS_A_TOKEN: f64 = 3.0;
 /// Why no model was asked.
-const RESTS: &str = "The last attempt to have one written failed a short time ago.";
+const RESTS: &str = "Earlier attempts to have one written failed.";
 
 /// Writes a number of tokens for people: two leading digits count.
 fn round(tokens: f64) -> String {

@@ -286,6 +286,7 @@ impl World<'_> {
         }
         let stored = self.stored();
         let before = self.bodies();
+        let was_sound = legalise(&self.loaded()).repair.is_none();
         let compactor = Compactor {
             deps: self.deps,
             dialog: self.dialog,
@@ -298,6 +299,10 @@ impl World<'_> {
         assert_eq!(self.stored(), stored, "a stored message was touched");
         if !matches!(outcome, Outcome::Done(_)) {
             assert_eq!(self.bodies(), before, "{outcome:?} changed what is sent");
+        }
+        if was_sound {
+            let repair = legalise(&self.loaded()).repair;
+            assert_eq!(repair, None, "a call was parted from its result");
         }
         // What the person asked in a running turn stays word for word.
         if let (Some(_), Some(asked)) = (self.running, &self.asked) {

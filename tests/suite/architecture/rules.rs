@@ -118,7 +118,7 @@ const LOWEST: [(&str, &[&str]); 6] = [
 ];
 
 /// Crates that only some places may name.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("image", &["media"]),
     ("rusqlite", &["storage"]),
     ("ureq", &["net", "channels/feishu"]),
@@ -130,7 +130,12 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("fantoccini", &["bridge", "mcp", "tools/browser"]),
     ("mio", &["gateway/door", "cli", "client"]),
     ("httparse", &["gateway/door", "cli", "client"]),
-    ("tungstenite", &["gateway/door", "cli", "client"]),
+    (
+        "tungstenite",
+        &["gateway/door", "channels/feishu", "cli", "client"],
+    ),
+    ("prost", &["channels/feishu"]),
+    ("rustls", &["channels/feishu", "providers"]),
     ("tiny_http", &["gateway/door", "cli", "client"]),
 ];
 

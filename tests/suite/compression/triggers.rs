@@ -359,6 +359,41 @@ fn stop_ends_a_turn_that_is_being_compressed() {
 }
 
 #[test]
+fn in_every_mode_it_waits_for_the_running_turn() {
+    for mode in ["steer", "interrupt"] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let model = ModelServer::start(move |received| {
+            if newest(received).ends_with("slowly") {
+                Answer::text("Slow answer.").held(&held)
+            } else {
+                answer_or_summary(received)
+            }
+        });
+        let home = home(&model, 128_000);
+        let gateway = Gateway::start(&home);
+        let mut client = Client::connect(gateway.port());
+        client.request(&format!("/queue {mode}"));
+        client.ask("first");
+        client.say("slowly");
+        gate.wait_reached();
+        client.say("/compact");
+        client.ping();
+        gate.release();
+        let answer = client
+            .until(&["assistant_response", "error"])
+            .pop()
+            .unwrap();
+        assert_eq!(answer["content"], "Slow answer.", "{mode}");
+        let done = client.until(&["command_executed", "error"]).pop().unwrap();
+        let said = done["content"].as_str().unwrap();
+        assert!(said.starts_with("Compressed 2 messages"), "{mode}: {done}");
+        let shown = model.received();
+        assert!(!shown.iter().any(|one| all_text(one).contains("/compact")));
+    }
+}
+
+#[test]
 fn a_repeated_compact_is_done_once() {
     let model = ModelServer::start(answer_or_summary);
     let home = home(&model, 128_000);

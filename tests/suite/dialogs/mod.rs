@@ -1,5 +1,6 @@
 //! Dialogs through the real gateway: slash commands, several clients on one dialog, input during a turn, control.
 
+mod cli;
 mod commands;
 mod control;
 mod during;

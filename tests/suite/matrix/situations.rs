@@ -159,6 +159,11 @@ fn bodies(rows: &mut Rows) {
         || Answer::calls([]).finish("refusal"),
         Says(DECLINED),
     );
+    rows.one(
+        "a refusal in words",
+        || Answer::text("I would rather not.").finish("refusal"),
+        Says("I would rather not.\n\nThe model declined to answer this."),
+    );
 }
 
 /// Good answers in odd wrappings.
@@ -509,6 +514,11 @@ fn refusals(rows: &mut Rows) {
         provider("refused the request"),
     );
     rows.one(
+        "a content filter",
+        || Answer::error(400, "Input data may contain inappropriate content."),
+        provider("/new starts another dialog."),
+    );
+    rows.one(
         "a key in an error",
         || Answer::error(400, "the key test-key is odd"),
         provider("the key *** is odd"),
@@ -566,11 +576,6 @@ fn only_chat(rows: &mut Rows, streams: bool) {
         Says("none"),
     );
     rows.one(
-        "a refusal in words",
-        || Answer::text("I would rather not.").finish("content_filter"),
-        Says("I would rather not."),
-    );
-    rows.one(
         "filtered",
         || Answer::calls([]).finish("content_filter"),
         Says(DECLINED),
@@ -615,11 +620,6 @@ fn only_messages(rows: &mut Rows, streams: bool) {
         "thinking without text",
         || Answer::text("so it is").thinking("", "sig"),
         Says("so it is"),
-    );
-    rows.one(
-        "a refusal in words",
-        || Answer::text("I would rather not.").finish("refusal"),
-        Ends(DECLINED),
     );
     rows.one(
         "the window is full",

@@ -98,6 +98,7 @@ impl Default for Setup {
                 allowed_origins: Vec::new(),
                 max_connections: 4096,
                 auth: AuthMode::Auto,
+                posts: None,
             },
             times: Times::default(),
             room: 10_000,

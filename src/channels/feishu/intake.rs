@@ -1,0 +1,777 @@
+//! From events to inputs of the session. Runs on `feishu-recv`: decides who is heard, keeps each event before it is
+//! acknowledged, puts files and their text together, lets `feishu-load` fetch, and hands inputs over in order per chat.
+//!
+//! An event is acknowledged when it is in the store. From there it reaches the session exactly once: the message's id is
+//! the input's id, and what the session had not taken when the process ended is handed over again by the next one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::TrySendError;
+use serde_json::Value;
+
+use super::actions::Actions;
+use super::board::Saying;
+use super::bundle::{Bundle, Item};
+use super::event::{self, Action, Event, MessageEvent};
+use super::load::{Loaded, Loader};
+use super::pairing;
+use super::policy::{Policy, Verdict};
+use super::ports::StoredEvent;
+use super::rates::{PERSON, Rate, Rates};
+use super::{Bot, Note, content, words};
+use crate::bus::{Caller, ClientId, Control, Inbound, InboundBody, Op, SessionQueue, Wants};
+use crate::chat::{ChatId, Command, Input, Lane as Way, Route, classify};
+use crate::threads::SlotPool;
+
+/// Files without a text wait so long for one.
+const HOLD: Duration = Duration::from_millis(600);
+/// The service repeats events for about seven hours; what is older is no repeat and nobody waits for it.
+const STALE: Duration = Duration::from_secs(8 * 3600);
+/// Messages taken in and not handed over; more are refused, and the service sends them again later.
+const MAX_OPEN: usize = 1000;
+/// Until an input that was not stored is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// A person who is too fast is told so this often.
+const TOLD: Rate = Rate {
+    burst: 1,
+    each: Duration::from_secs(60),
+};
+/// Wrong pairing codes heard in a while.
+const GUESSES: Rate = Rate {
+    burst: 10,
+    each: Duration::from_secs(30),
+};
+/// Between two looks for old rows.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
+const LOAD_STACK_BYTES: usize = 512 * 1024;
+/// Fetching at a time.
+const MAX_LOADS: usize = 4;
+
+/// What an event is answered with.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Reply {
+    /// 200, or 500 to have the event again.
+    pub(super) code: u16,
+    /// The answer of a callback.
+    pub(super) data: Option<Value>,
+}
+
+impl Reply {
+    pub(super) const OK: Reply = Reply {
+        code: 200,
+        data: None,
+    };
+    const AGAIN: Reply = Reply {
+        code: 500,
+        data: None,
+    };
+}
+
+/// Something for the session.
+enum Outgoing {
+    Inbound(Box<Inbound>),
+    Control(Box<Control>),
+}
+
+/// One chat's messages in order.
+#[derive(Default)]
+struct Lane {
+    held: Option<(Vec<Item>, Instant)>,
+    ready: VecDeque<Bundle>,
+    /// Its first bundle is being fetched.
+    is_loading: bool,
+    sending: VecDeque<Outgoing>,
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.held.is_none() && self.ready.is_empty() && !self.is_loading && self.sending.is_empty()
+    }
+}
+
+/// An input that the session has not taken yet.
+struct Open {
+    messages: Vec<String>,
+    chat: String,
+    /// To be sent once more if it could not be stored.
+    again: Option<Box<Inbound>>,
+}
+
+/// The intake of one bot.
+pub(super) struct Intake {
+    bot: Arc<Bot>,
+    queue: SessionQueue,
+    policy: Policy,
+    loader: Arc<Loader>,
+    pool: SlotPool<Bundle>,
+    lanes: HashMap<String, Lane>,
+    open: HashMap<String, Open>,
+    later: Vec<(Instant, String, Box<Inbound>)>,
+    persons: Rates,
+    told: Rates,
+    guesses: Rates,
+    actions: Actions,
+    swept_at: Instant,
+    lists: u64,
+}
+
+impl Intake {
+    pub(super) fn new(bot: Arc<Bot>, queue: SessionQueue) -> Self {
+        let people = bot.store.people().unwrap_or_else(|error| {
+            log::error!("{}: paired people cannot be read: {error}", bot.config.name);
+            Vec::new()
+        });
+        let loader = Arc::new(Loader::new(bot.clone()));
+        let pool = SlotPool::new(
+            "feishu-load",
+            LOAD_STACK_BYTES,
+            MAX_LOADS,
+            0,
+            {
+                let loader = loader.clone();
+                move |bundle| loader.load(bundle)
+            },
+            {
+                let bot = bot.clone();
+                move |loaded| bot.mailbox.put(Note::Loaded(Box::new(loaded)))
+            },
+        );
+        Self {
+            policy: Policy::new(bot.config.clone(), people),
+            actions: Actions::default(),
+            bot,
+            queue,
+            loader,
+            pool,
+            lanes: HashMap::new(),
+            open: HashMap::new(),
+            later: Vec::new(),
+            persons: Rates::new(PERSON),
+            told: Rates::new(TOLD),
+            guesses: Rates::new(GUESSES),
+            swept_at: Instant::now(),
+            lists: 0,
+        }
+    }
+
+    /// Takes up what an earlier process acknowledged and did not hand over.
+    pub(super) fn recover(&mut self) {
+        let stored = match self.bot.store.open() {
+            Ok(stored) => stored,
+            Err(error) => {
+                log::error!(
+                    "{}: kept events cannot be read: {error}",
+                    self.bot.config.name
+                );
+                return;
+            }
+        };
+        if !stored.is_empty() {
+            log::info!(
+                "{}: {} kept messages go on",
+                self.bot.config.name,
+                stored.len()
+            );
+        }
+        for kept in stored {
+            match event::read(kept.event.as_bytes()) {
+                Ok(Event::Message(event)) => {
+                    let item = self.item(*event, kept.received_at);
+                    self.admit(item, Instant::now());
+                }
+                _ => self.close(&[kept.message]),
+            }
+        }
+        self.sweep();
+    }
+
+    /// Handles an event; what it returns is sent back.
+    pub(super) fn event(&mut self, json: &[u8]) -> Reply {
+        let name = &self.bot.config.name;
+        match event::read(json) {
+            Ok(Event::Message(event)) => self.message(*event, json),
+            Ok(Event::Recalled { message }) => {
+                self.recall(&message);
+                Reply::OK
+            }
+            Ok(Event::Action(action)) => self.action(&action),
+            Ok(Event::Other(kind)) => {
+                let kind: String = kind.chars().filter(|c| !c.is_control()).take(80).collect();
+                log::debug!("{name}: an event of type {kind:?} needs nothing");
+                Reply::OK
+            }
+            Err(error) => {
+                // It would be no better the next time.
+                log::warn!("{name}: an event cannot be read: {error}");
+                Reply::OK
+            }
+        }
+    }
+
+    fn item(&self, event: MessageEvent, received_at: SystemTime) -> Item {
+        let bot = self.bot.known_open_id();
+        let content = content::read(&event.kind, &event.content, &event.mentions, bot.as_deref());
+        Item {
+            event,
+            content,
+            received_at,
+        }
+    }
+
+    fn message(&mut self, event: MessageEvent, json: &[u8]) -> Reply {
+        let now = Instant::now();
+        if !event.is_human || self.bot.known_open_id().as_deref() == Some(&event.sender) {
+            return Reply::OK;
+        }
+        let age = event.sent_at.and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > STALE) {
+            log::info!(
+                "{}: a message of long ago is left alone",
+                self.bot.config.name
+            );
+            return Reply::OK;
+        }
+        if event.is_group && !event.mentions.is_empty() && self.bot.open_id().is_none() {
+            // Whether it is meant cannot be told yet.
+            return Reply::AGAIN;
+        }
+        let item = self.item(event, SystemTime::now());
+        match self.policy.judge(&item.event, item.content.mentions_bot) {
+            Verdict::Heard => self.keep(item, json, now),
+            Verdict::Silent => Reply::OK,
+            Verdict::Stranger => {
+                self.stranger(&item, now);
+                Reply::OK
+            }
+        }
+    }
+
+    /// Keeps a message that is heard, and takes it in if it is new.
+    fn keep(&mut self, item: Item, json: &[u8], now: Instant) -> Reply {
+        let event = &item.event;
+        if self.open.len() + self.waiting() >= MAX_OPEN {
+            log::warn!(
+                "{}: too many messages wait; one is refused",
+                self.bot.config.name
+            );
+            return Reply::AGAIN;
+        }
+        let stored = StoredEvent {
+            message: event.message.clone(),
+            chat: event.chat.clone(),
+            chat_type: if event.is_group { "group" } else { "p2p" }.to_owned(),
+            thread: event.thread.clone(),
+            event: String::from_utf8_lossy(json).into_owned(),
+            received_at: item.received_at,
+        };
+        match self.bot.store.record(&stored) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.bot.health.repeats.fetch_add(1, Ordering::Relaxed);
+                return Reply::OK;
+            }
+            Err(error) => {
+                log::error!("{}: a message was not kept: {error}", self.bot.config.name);
+                return Reply::AGAIN;
+            }
+        }
+        self.bot.health.events.fetch_add(1, Ordering::Relaxed);
+        if !self.persons.has_one(&event.sender, now) {
+            let (message, sender) = (event.message.clone(), event.sender.clone());
+            log::info!("{}: a sender is too fast", self.bot.config.name);
+            if self.told.has_one(&sender, now) {
+                self.told.take(&sender, now);
+                let text = Saying::Text(words::TOO_FAST.to_owned());
+                self.bot.board.say(&message, text, false);
+            }
+            self.close(&[message]);
+            return Reply::OK;
+        }
+        self.persons.take(&event.sender, now);
+        self.admit(item, now);
+        if now.duration_since(self.swept_at) > BETWEEN_SWEEPS {
+            self.sweep();
+        }
+        Reply::OK
+    }
+
+    fn waiting(&self) -> usize {
+        self.lanes.values().map(|lane| lane.ready.len()).sum()
+    }
+
+    fn sweep(&mut self) {
+        self.swept_at = Instant::now();
+        if let Err(error) = self.bot.store.sweep() {
+            log::warn!("{}: old events stay: {error}", self.bot.config.name);
+        }
+    }
+
+    /// Nothing is done for a stranger but counting, unless a private message holds a good pairing code.
+    fn stranger(&mut self, item: &Item, now: Instant) {
+        self.bot.health.strangers.fetch_add(1, Ordering::Relaxed);
+        let event = &item.event;
+        log::debug!("{}: a stranger was not heard", self.bot.config.name);
+        if event.is_group
+            || event.sender.is_empty()
+            || pairing::normal(&item.content.text).is_none()
+        {
+            return;
+        }
+        if !self.guesses.has_one("", now) {
+            log::warn!("{}: too many wrong pairing codes", self.bot.config.name);
+            return;
+        }
+        let channel = &self.bot.config.name;
+        let code = &item.content.text;
+        let Some(is_owner) = self.bot.codes.redeem(channel, code, SystemTime::now()) else {
+            self.guesses.take("", now);
+            return;
+        };
+        match self.bot.store.add_person(&event.sender, is_owner) {
+            Ok(()) => {
+                log::info!("{channel}: {} was paired", event.sender);
+                self.policy.add(&event.sender, is_owner);
+                let text = if is_owner {
+                    words::PAIRED_OWNER
+                } else {
+                    words::PAIRED
+                };
+                self.bot.say_to_chat(&event.chat, &event.message, text);
+            }
+            Err(error) => log::error!("{channel}: a pairing was not kept: {error}"),
+        }
+    }
+
+    /// Puts a kept message into its chat's order.
+    fn admit(&mut self, item: Item, now: Instant) {
+        let chat = item.chat_name();
+        let is_empty = item.content.text.is_empty()
+            && item.content.resources.is_empty()
+            && !item.content.is_forward
+            && item.event.parent.is_none();
+        if is_empty {
+            let message = item.event.message.clone();
+            let text = Saying::Text(words::EMPTY.to_owned());
+            self.bot.board.say(&message, text, true);
+            let open = Open {
+                messages: vec![message.clone()],
+                chat,
+                again: None,
+            };
+            self.open.insert(message, open);
+            return;
+        }
+        let lane = self.lanes.entry(chat.clone()).or_default();
+        let held = lane.held.take();
+        if item.content.is_files_only() {
+            let until = now + HOLD;
+            match held {
+                Some((mut items, _)) if items[0].event.sender == item.event.sender => {
+                    items.push(item);
+                    lane.held = Some((items, until));
+                }
+                held => {
+                    lane.held = Some((vec![item], until));
+                    self.release(&chat, held.map(|(items, _)| items));
+                }
+            }
+            return;
+        }
+        let is_command = matches!(classify(&item.content.text).0, Input::Command(_));
+        match held {
+            Some((mut items, _)) if !is_command && items[0].event.sender == item.event.sender => {
+                items.push(item);
+                self.release(&chat, Some(items));
+            }
+            held => {
+                self.release(&chat, held.map(|(items, _)| items));
+                self.release(&chat, Some(vec![item]));
+            }
+        }
+    }
+
+    /// Makes a bundle of messages that wait for nothing more.
+    fn release(&mut self, chat: &str, items: Option<Vec<Item>>) {
+        let Some(items) = items.filter(|items| !items.is_empty()) else {
+            return;
+        };
+        let is_owner = self.policy.is_owner(&items[0].event.sender);
+        let bundle = Bundle { items, is_owner };
+        let main = bundle.main();
+        if let Input::Command(command) = classify(&main.content.text).0
+            && !self.policy.may_command(&main.event, &command.name)
+        {
+            let request = bundle.request().to_owned();
+            let text = Saying::Text(words::OWNERS_ONLY.to_owned());
+            self.bot.board.say(&request, text, true);
+            self.remember(&bundle, chat, None);
+            return;
+        }
+        self.bot.board.received(bundle.request());
+        self.lanes
+            .entry(chat.to_owned())
+            .or_default()
+            .ready
+            .push_back(bundle);
+        self.advance(chat);
+    }
+
+    fn remember(&mut self, bundle: &Bundle, chat: &str, again: Option<Box<Inbound>>) {
+        let open = Open {
+            messages: bundle.messages(),
+            chat: chat.to_owned(),
+            again,
+        };
+        self.open.insert(bundle.request().to_owned(), open);
+    }
+
+    /// Does what can be done for a chat now.
+    fn advance(&mut self, chat: &str) {
+        loop {
+            if !self.send_out(chat) {
+                return;
+            }
+            let Some(lane) = self.lanes.get_mut(chat) else {
+                return;
+            };
+            if lane.is_loading {
+                return;
+            }
+            let Some(bundle) = lane.ready.pop_front() else {
+                if lane.is_empty() {
+                    self.lanes.remove(chat);
+                }
+                return;
+            };
+            if !self.loader.must_fetch(&bundle) {
+                let loaded = self.loader.load(bundle);
+                self.hand_over(loaded);
+                continue;
+            }
+            match self.pool.try_run(bundle) {
+                Ok(()) => lane.is_loading = true,
+                // All slots are busy: one that ends comes back here.
+                Err(bundle) => lane.ready.push_front(bundle),
+            }
+            return;
+        }
+    }
+
+    /// What was fetched is here.
+    pub(super) fn loaded(&mut self, loaded: Loaded) {
+        let chat = loaded.bundle.main().chat_name();
+        if let Some(lane) = self.lanes.get_mut(&chat) {
+            lane.is_loading = false;
+        }
+        self.hand_over(loaded);
+        self.advance(&chat);
+        let waiting: Vec<String> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !lane.is_loading && !lane.ready.is_empty())
+            .map(|(chat, _)| chat.clone())
+            .collect();
+        for chat in waiting {
+            self.advance(&chat);
+        }
+    }
+
+    /// Puts an input in the line to the session.
+    fn hand_over(&mut self, loaded: Loaded) {
+        let Loaded {
+            bundle,
+            text,
+            files,
+            sender,
+        } = loaded;
+        let chat = bundle.main().chat_name();
+        let request = bundle.request().to_owned();
+        if self.bot.board.is_recalled(&request) {
+            self.bot.board.dropped(&request);
+            self.close(&bundle.messages());
+            return;
+        }
+        let route = self.route(&chat);
+        let caller = self.caller(Some(request));
+        let at = bundle.main().received_at;
+        let outgoing = match classify(&text) {
+            (Input::Command(command), _)
+                if command.name == "sessions" && command.argument.is_empty() =>
+            {
+                self.remember(&bundle, &chat, None);
+                return self.list_dialogs(caller, route, at);
+            }
+            (Input::Command(command), Way::Control) => Outgoing::Control(Box::new(Control {
+                caller,
+                op: Op::Command {
+                    route: Some(route),
+                    session: None,
+                    command,
+                },
+            })),
+            _ => Outgoing::Inbound(Box::new(Inbound {
+                caller,
+                body: InboundBody::Input {
+                    route: Some(route),
+                    session: None,
+                    sender,
+                    text,
+                    files,
+                },
+                at,
+            })),
+        };
+        let again = match &outgoing {
+            Outgoing::Inbound(inbound) => Some(inbound.clone()),
+            Outgoing::Control(_) => None,
+        };
+        self.remember(&bundle, &chat, again);
+        self.lanes
+            .entry(chat)
+            .or_default()
+            .sending
+            .push_back(outgoing);
+    }
+
+    /// Asks for the chat's dialogs as a client that exists for this question only: lists are about a client's chat.
+    fn list_dialogs(&mut self, caller: Caller, route: Route, at: SystemTime) {
+        self.lists += 1;
+        let client = self.bot.list_client(self.lists);
+        let chat = route.chat.as_str().to_owned();
+        let lane = self.lanes.entry(chat).or_default();
+        let ask = |body, request_id: Option<String>| {
+            let caller = Caller {
+                client,
+                request_id,
+                wants: Wants::default(),
+            };
+            Outgoing::Inbound(Box::new(Inbound { caller, body, at }))
+        };
+        lane.sending
+            .push_back(ask(InboundBody::Connected { route }, None));
+        let list = InboundBody::List {
+            archived: false,
+            all: false,
+        };
+        lane.sending.push_back(ask(list, caller.request_id));
+        lane.sending.push_back(ask(InboundBody::Disconnected, None));
+    }
+
+    fn route(&self, chat: &str) -> Route {
+        Route {
+            channel: self.bot.channel.clone(),
+            chat: ChatId::new(chat).expect("ids of the service are checked when they are read"),
+        }
+    }
+
+    fn caller(&self, request_id: Option<String>) -> Caller {
+        Caller {
+            client: self.bot.client,
+            request_id,
+            wants: Wants {
+                accepted: true,
+                deltas: self.bot.config.streaming,
+                tools: self.bot.config.streaming,
+                approvals: self.policy.has_owners(),
+                ..Wants::default()
+            },
+        }
+    }
+
+    /// Sends what a chat has for the session; false if there is no room.
+    fn send_out(&mut self, chat: &str) -> bool {
+        while let Some(lane) = self.lanes.get_mut(chat) {
+            let Some(outgoing) = lane.sending.pop_front() else {
+                return true;
+            };
+            if let Err(back) = send(&self.queue, &self.bot, outgoing) {
+                lane.sending.push_front(back);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The session has room again.
+    pub(super) fn room(&mut self) {
+        let chats: Vec<String> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !lane.sending.is_empty())
+            .map(|(chat, _)| chat.clone())
+            .collect();
+        for chat in chats {
+            self.advance(&chat);
+        }
+    }
+
+    /// The session has taken an input, or its answer was sent.
+    pub(super) fn settled(&mut self, request: &str) {
+        if let Some(open) = self.open.remove(request) {
+            self.close(&open.messages);
+        }
+    }
+
+    /// The session could not store an input.
+    pub(super) fn not_stored(&mut self, request: &str) {
+        if let Some(open) = self.open.get_mut(request)
+            && let Some(inbound) = open.again.clone()
+        {
+            log::warn!(
+                "{}: an input was not stored; trying again",
+                self.bot.config.name
+            );
+            self.later
+                .push((Instant::now() + AGAIN, open.chat.clone(), inbound));
+        }
+    }
+
+    fn close(&self, messages: &[String]) {
+        if let Err(error) = self.bot.store.close(messages) {
+            // The next process hands it over again, and the session knows it.
+            log::error!("{}: {error}", self.bot.config.name);
+        }
+    }
+
+    /// A message was taken back: what waits is dropped, what runs is stopped.
+    fn recall(&mut self, message: &str) {
+        self.bot.board.recalled(message);
+        for lane in self.lanes.values_mut() {
+            if let Some((items, _)) = &mut lane.held {
+                items.retain(|item| item.event.message != message);
+            }
+            if lane
+                .held
+                .as_ref()
+                .is_some_and(|(items, _)| items.is_empty())
+            {
+                lane.held = None;
+            }
+            lane.ready.retain(|bundle| bundle.request() != message);
+        }
+        self.close(&[message.to_owned()]);
+        let trace = self.bot.store.trace(message).ok().flatten();
+        let Some(trace) = trace else { return };
+        let chat = match &trace.thread {
+            Some(thread) => format!("{}:{thread}", trace.chat),
+            None => trace.chat,
+        };
+        let control = Control {
+            caller: self.caller(None),
+            op: Op::Command {
+                route: Some(self.route(&chat)),
+                session: None,
+                command: Command {
+                    name: "stop".to_owned(),
+                    argument: message.to_owned(),
+                },
+            },
+        };
+        let lane = self.lanes.entry(chat.clone()).or_default();
+        lane.sending.push_back(Outgoing::Control(Box::new(control)));
+        self.advance(&chat);
+    }
+
+    /// A button was pressed. Whoever may not press it is told so; each button works once.
+    fn action(&mut self, action: &Action) -> Reply {
+        let is_owner = self.policy.is_owner(&action.person);
+        let is_known = self.policy.knows(&action.person);
+        let outcome = self.actions.press(action, is_owner, is_known);
+        if let Some((chat, request, text)) = outcome.command {
+            let inbound = Inbound {
+                caller: self.caller(Some(request)),
+                body: InboundBody::Input {
+                    route: Some(self.route(&chat)),
+                    session: None,
+                    sender: None,
+                    text,
+                    files: Vec::new(),
+                },
+                at: SystemTime::now(),
+            };
+            let lane = self.lanes.entry(chat.clone()).or_default();
+            lane.sending.push_back(Outgoing::Inbound(Box::new(inbound)));
+            self.advance(&chat);
+        }
+        if let Some((id, answer)) = outcome.approval {
+            let control = Control {
+                caller: self.caller(None),
+                op: Op::Approve { id, answer },
+            };
+            let lane = self.lanes.entry(action.chat.clone()).or_default();
+            lane.sending.push_back(Outgoing::Control(Box::new(control)));
+            self.advance(&action.chat);
+        }
+        Reply {
+            code: 200,
+            data: Some(outcome.reply),
+        }
+    }
+
+    /// When something is to be done without being told.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let held = self.lanes.values().filter_map(|lane| lane.held.as_ref());
+        let held = held.map(|(_, until)| *until);
+        held.chain(self.later.iter().map(|(at, ..)| *at)).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        let is_due = |lane: &Lane| lane.held.as_ref().is_some_and(|(_, until)| *until <= now);
+        let chats: Vec<String> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| is_due(lane))
+            .map(|(chat, _)| chat.clone())
+            .collect();
+        for chat in chats {
+            let held = self.lanes.get_mut(&chat).and_then(|lane| lane.held.take());
+            self.release(&chat, held.map(|(items, _)| items));
+        }
+        let later = std::mem::take(&mut self.later);
+        for (at, chat, inbound) in later {
+            if at > now {
+                self.later.push((at, chat, inbound));
+                continue;
+            }
+            let lane = self.lanes.entry(chat.clone()).or_default();
+            lane.sending.push_back(Outgoing::Inbound(inbound));
+            self.advance(&chat);
+        }
+    }
+}
+
+/// Sends to the session; gives the message back if there is no room. A session that has ended takes everything.
+fn send(queue: &SessionQueue, bot: &Bot, outgoing: Outgoing) -> Result<(), Outgoing> {
+    match outgoing {
+        Outgoing::Control(control) => match queue.control.try_send(*control) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(back)) => {
+                bot.wants_room.store(true, Ordering::SeqCst);
+                Err(Outgoing::Control(Box::new(back)))
+            }
+        },
+        Outgoing::Inbound(inbound) => {
+            let mut inbound = inbound;
+            // The wish must be known before the last try, or the room it waits for may be made unseen.
+            for wished in [false, true] {
+                if wished {
+                    bot.wants_room.store(true, Ordering::SeqCst);
+                }
+                match queue.inbound.try_send(*inbound) {
+                    Ok(()) | Err(TrySendError::Disconnected(_)) => return Ok(()),
+                    Err(TrySendError::Full(back)) => inbound = Box::new(back),
+                }
+            }
+            Err(Outgoing::Inbound(inbound))
+        }
+    }
+}
+
+/// The id of the client that a bot is for the session.
+pub(super) fn client_of(index: usize) -> ClientId {
+    ClientId(super::CLIENTS | (index as u64) << 40)
+}

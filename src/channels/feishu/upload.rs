@@ -1,0 +1,137 @@
+//! Files that an answer names: pictures become part of it, other files follow it. Runs on `feishu-send`.
+//!
+//! An answer names a file with a Markdown link to a path of the workspace, outside of code: `![chart](out/chart.png)`,
+//! `[the report](out/report.pdf)`. What may be read is decided by [`Files`], not here.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::api::{Api, ApiError};
+use super::calls::{MAX_FILE_BYTES, MAX_IMAGE_BYTES};
+use super::split::is_fence;
+
+/// Files of one answer.
+const MAX_UPLOADS: usize = 10;
+
+/// Where files of answers are read from.
+pub trait Files: Send + Sync {
+    /// Reads a file of the workspace that may be shown; `None` if there is none of at most so many bytes.
+    fn read(&self, path: &str, max_bytes: usize) -> Option<Vec<u8>>;
+}
+
+/// A link to a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Named {
+    /// Of the path in the text.
+    at: Range<usize>,
+    path: String,
+    is_image: bool,
+}
+
+/// A file to send behind an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Following {
+    pub(super) key: String,
+    /// `file`, `audio` or `media`.
+    pub(super) kind: &'static str,
+}
+
+/// Uploads what an answer names; returns the answer with keys in the place of pictures' paths, and the other files.
+pub(super) fn upload(
+    api: &Api,
+    files: &dyn Files,
+    text: &str,
+) -> Result<(String, Vec<Following>), ApiError> {
+    let mut out = text.to_owned();
+    let mut following = Vec::new();
+    // From the end, so that places before stay where they are.
+    for named in find(text).into_iter().take(MAX_UPLOADS).rev() {
+        let name = named.path.rsplit('/').next().unwrap_or("file").to_owned();
+        let limit = if named.is_image {
+            MAX_IMAGE_BYTES
+        } else {
+            MAX_FILE_BYTES
+        };
+        let Some(bytes) = files
+            .read(&named.path, limit)
+            .filter(|bytes| !bytes.is_empty())
+        else {
+            continue;
+        };
+        let uploaded = if named.is_image {
+            api.upload_image(&name, &bytes).map(|key| {
+                out.replace_range(named.at, &key);
+            })
+        } else {
+            api.upload_file(&name, &bytes).map(|(key, kind)| {
+                following.push(Following { key, kind });
+            })
+        };
+        match uploaded {
+            Ok(()) => {}
+            Err(ApiError::Stopping) => return Err(ApiError::Stopping),
+            Err(error) => log::warn!("a file of an answer was not uploaded: {error}"),
+        }
+    }
+    following.reverse();
+    Ok((out, following))
+}
+
+fn find(text: &str) -> Vec<Named> {
+    static LINK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(!?)\[[^\]\n]*\]\(([^)\s]+)\)").expect("a valid pattern"));
+    let mut found = Vec::new();
+    let mut in_fence = false;
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if is_fence(line) {
+            in_fence = !in_fence;
+        } else if !in_fence {
+            for link in LINK.captures_iter(line) {
+                let (Some(mark), Some(path)) = (link.get(1), link.get(2)) else {
+                    continue;
+                };
+                let in_code = line[..mark.start()].matches('`').count() % 2 == 1;
+                if !in_code && is_path(path.as_str()) {
+                    found.push(Named {
+                        at: start + path.start()..start + path.end(),
+                        path: path.as_str().to_owned(),
+                        is_image: !mark.as_str().is_empty(),
+                    });
+                }
+            }
+        }
+        start += line.len();
+    }
+    found
+}
+
+/// Neither an address nor a place in a page.
+fn is_path(link: &str) -> bool {
+    !link.contains(':') && !link.starts_with(['#', '?', '<']) && !link.starts_with("img_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_files_are_found_outside_of_code() {
+        let text = "![chart](out/c.png) [site](https://x.example) [top](#top)\n\
+                    `![no](a.png)` and [report](./r.pdf)\n```\n![no](b.png)\n```\n[mail](mailto:x@y)";
+        let found: Vec<_> = find(text)
+            .into_iter()
+            .map(|named| {
+                assert_eq!(text[named.at.clone()], named.path);
+                (named.path, named.is_image)
+            })
+            .collect();
+        let expected = [
+            ("out/c.png".to_owned(), true),
+            ("./r.pdf".to_owned(), false),
+        ];
+        assert_eq!(found, expected);
+    }
+}

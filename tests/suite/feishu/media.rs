@@ -1,0 +1,262 @@
+//! Files in and out, quoted and forwarded messages, other kinds of messages.
+
+use std::fs;
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+use super::Office;
+use super::service::{message, text};
+use crate::support::model::ModelServer;
+use crate::support::script::Answer;
+
+/// A picture of one pixel.
+const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+fn give(office: &Office, message: &str, key: &str, kind: &str, bytes: &[u8]) {
+    let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let body = json!({"message_id": message, "key": key, "type": kind, "data": data});
+    office.service.control("resource", &body);
+}
+
+fn asked(office: &Office, n: usize) -> String {
+    office.model.received()[n].texts("user").concat()
+}
+
+#[test]
+fn a_file_is_kept_under_a_safe_name_and_named_in_the_prompt() {
+    let Some(office) = Office::new(ModelServer::queue([Answer::text("read")])) else {
+        return;
+    };
+    give(&office, "om_1", "file_1", "file", b"secret plans");
+    let file = json!({"file_key": "file_1", "file_name": "../../.ssh/计划 1.txt"});
+    assert_eq!(
+        office
+            .service
+            .deliver(&message("om_1", "file", &file, |_| {})),
+        200
+    );
+    office.service.wait_sent(1);
+    let asked = asked(&office, 0);
+    let path = asked
+        .split("saved as ")
+        .nth(1)
+        .unwrap()
+        .split(']')
+        .next()
+        .unwrap();
+    assert!(path.starts_with("media/feishu/"), "{asked}");
+    assert!(path.ends_with("om_1-0-计划_1.txt"), "{asked}");
+    let kept = fs::read(office.home.workspace().join(path)).unwrap();
+    assert_eq!(kept, b"secret plans");
+}
+
+#[test]
+fn a_picture_waits_a_moment_for_its_question() {
+    let answers = [Answer::text("a pixel")];
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    let picture = base64::engine::general_purpose::STANDARD
+        .decode(PIXEL)
+        .unwrap();
+    give(&office, "om_1", "img_1", "image", &picture);
+    office.service.deliver(&message(
+        "om_1",
+        "image",
+        &json!({"image_key": "img_1"}),
+        |_| {},
+    ));
+    office.service.deliver(&text("om_2", "what is this?"));
+    assert_eq!(office.service.wait_sent(1), ["a pixel"]);
+    let asked = asked(&office, 0);
+    assert!(
+        asked.contains("what is this?") && asked.contains("om_1-0-image.png"),
+        "{asked}"
+    );
+    assert_eq!(office.model.received().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_fetched_is_said() {
+    let answers = [Answer::text("one"), Answer::text("two")];
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    let huge = json!({"message_id": "om_1", "key": "file_1", "size": (20 << 20) + 1});
+    office.service.control("big_resource", &huge);
+    let file = json!({"file_key": "file_1", "file_name": "huge.bin"});
+    office
+        .service
+        .deliver(&message("om_1", "file", &file, |_| {}));
+    office.service.wait_sent(1);
+    assert!(asked(&office, 0).contains("[file huge.bin: not fetched, it is larger than 20 MiB]"));
+    let gone = json!({"file_key": "file_gone", "file_name": "gone.bin"});
+    office
+        .service
+        .deliver(&message("om_2", "file", &gone, |_| {}));
+    office.service.wait_sent(2);
+    assert!(asked(&office, 1).contains("[file gone.bin: not fetched, code 234003"));
+}
+
+#[test]
+fn quoted_and_forwarded_messages_are_shown_with_marks() {
+    let answers = [Answer::text("one"), Answer::text("two")];
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    let kept = |id: &str, said: &str, more: Value| {
+        let mut body = json!({"message_id": id, "msg_type": "text", "chat_id": "oc_1",
+            "sender": {"id": "ou_9", "sender_type": "user"}, "body": {"content": json!({"text": said}).to_string()}});
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        office.service.control("message", &body);
+    };
+    kept("om_q", "the quoted words", json!({}));
+    let reply = message("om_1", "text", &json!({"text": "why?"}), |event| {
+        event["message"]["parent_id"] = json!("om_q");
+    });
+    office.service.deliver(&reply);
+    office.service.wait_sent(1);
+    let first = asked(&office, 0);
+    assert!(
+        first.contains("quoted Feishu message of a person]\nthe quoted words\n"),
+        "{first}"
+    );
+    kept("om_c1", "child one", json!({"upper_message_id": "om_2"}));
+    kept("om_c2", "child two", json!({"upper_message_id": "om_2"}));
+    let forward = json!({"content": "Merged and Forwarded Message"});
+    office
+        .service
+        .deliver(&message("om_2", "merge_forward", &forward, |_| {}));
+    office.service.wait_sent(2);
+    let second = asked(&office, 1);
+    assert!(second.contains("- child one\n- child two"), "{second}");
+}
+
+#[test]
+fn every_kind_of_message_is_answered() {
+    // The voice message and the video wait for their text, and the sticker becomes it.
+    let n = 9;
+    let answers = (0..n).map(|n| Answer::text(&format!("answer {n}")));
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    for key in ["file_a", "file_v"] {
+        give(&office, "om_audio", key, "file", b"sound");
+        give(&office, "om_media", key, "file", b"film");
+    }
+    let kinds = [
+        ("audio", json!({"file_key": "file_a", "duration": 1000})),
+        (
+            "media",
+            json!({"file_key": "file_v", "file_name": "v.mp4", "image_key": "img_x", "duration": 1}),
+        ),
+        ("sticker", json!({"file_key": "s"})),
+        (
+            "location",
+            json!({"name": "上海", "longitude": "1", "latitude": "2"}),
+        ),
+        ("share_chat", json!({"chat_id": "oc_x"})),
+        ("share_user", json!({"user_id": "ou_x"})),
+        (
+            "interactive",
+            json!({"title": "T", "elements": [[{"tag": "text", "text": "card text"}]]}),
+        ),
+        ("system", json!({"template": "x"})),
+        ("hologram", json!({})),
+        (
+            "post",
+            json!({"title": "", "content": [[{"tag": "text", "text": "posted"}]]}),
+        ),
+        ("vote", json!({"topic": "lunch"})),
+    ];
+    for (kind, content) in &kinds {
+        let id = format!("om_{kind}");
+        assert_eq!(
+            office.service.deliver(&message(&id, kind, content, |_| {})),
+            200,
+            "{kind}"
+        );
+    }
+    office.service.wait_sent(n);
+    let all: String = office
+        .model
+        .received()
+        .iter()
+        .map(|one| one.texts("user").concat())
+        .collect();
+    for said in [
+        "[voice message voice.opus: saved",
+        "[video v.mp4: saved",
+        "[sticker]",
+        "上海",
+        "card text",
+        "hologram",
+        "posted",
+        "lunch",
+    ] {
+        assert!(all.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn an_empty_message_is_answered_in_plain_words() {
+    let Some(office) = Office::new(ModelServer::queue([])) else {
+        return;
+    };
+    let empty = json!({"title": "", "content": []});
+    assert_eq!(
+        office
+            .service
+            .deliver(&message("om_1", "post", &empty, |_| {})),
+        200
+    );
+    let sent = office.service.wait_sent(1);
+    assert!(sent[0].contains("no text"), "{sent:?}");
+}
+
+#[test]
+fn a_recalled_message_is_not_answered() {
+    let gate = crate::support::gate::Gate::new();
+    let model = ModelServer::queue([Answer::text("too late").held(&gate), Answer::text("next")]);
+    let Some(office) = Office::new(model) else {
+        return;
+    };
+    office.service.deliver(&text("om_1", "oops"));
+    gate.wait_reached();
+    let recall = super::service::envelope(
+        "im.message.recalled_v1",
+        &json!({"message_id": "om_1", "chat_id": "oc_1", "recall_type": "message_owner"}),
+    );
+    assert_eq!(office.service.deliver(&recall), 200);
+    gate.wait_hung_up();
+    office.service.deliver(&text("om_2", "again"));
+    assert_eq!(office.service.wait_sent(1), ["next"]);
+}
+
+#[test]
+fn files_that_an_answer_names_are_sent_along() {
+    let said =
+        "Here: ![chart](out/chart.png) and [the report](out/report.pdf), not [this](picobot.db).";
+    let Some(office) = Office::new(ModelServer::queue([Answer::text(said)])) else {
+        return;
+    };
+    let folder = office.home.workspace().join("out");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("chart.png"), b"\x89PNG--").unwrap();
+    fs::write(folder.join("report.pdf"), b"%PDF").unwrap();
+    office.service.deliver(&text("om_1", "report please"));
+    office.service.wait(&json!({"sent": 2}));
+    let log = office.service.log();
+    let card = log["sent"][0]["content"].as_str().unwrap();
+    assert!(card.contains("![chart](img_"), "{card}");
+    assert_eq!(log["sent"][1]["msg_type"], "file");
+    let calls = log["calls"].as_array().unwrap();
+    let uploads = calls
+        .iter()
+        .filter(|call| call.as_str().unwrap().ends_with("/im/v1/files"))
+        .count();
+    assert_eq!(uploads, 1, "the database is not a file to send");
+}

@@ -9,12 +9,15 @@
 
 mod allocations;
 mod answers;
+mod chat;
 mod idle;
+mod long_dialog;
 mod model;
 mod oneshot;
 mod peer;
 mod process;
 mod row;
+mod sandbox;
 mod scale;
 mod stream;
 #[path = "../suite/support/tls.rs"]
@@ -47,7 +50,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 22] = [
+const MEASURES: [(&str, Measure); 25] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -69,7 +72,10 @@ const MEASURES: [(&str, Measure); 22] = [
     ("clients", idle::clients),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
+    ("chat", chat::process),
     ("size", oneshot::sizes),
+    ("sandbox", sandbox::spawn),
+    ("staying", sandbox::staying),
 ];
 
 fn main() -> ExitCode {

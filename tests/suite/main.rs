@@ -6,6 +6,7 @@
 mod approvals;
 mod architecture;
 mod background;
+mod chat;
 mod compression;
 mod contract;
 mod crash;

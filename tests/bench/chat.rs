@@ -1,4 +1,4 @@
-//! Rows about the terminal client as a process, in a terminal of tmux: memory and wake-ups. Its frames: `frames.rs`.
+//! Rows about the terminal client as a process, in a terminal of tmux: memory and wake-ups. Its frames: `frames/main.rs`.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -1,10 +1,12 @@
 //! Measures frames of the terminal client, drawn in memory: `make bench`, or `cargo bench --bench frames -- [--quick]`.
 //!
-//! A program of its own because drawing happens in it: it is built with the release profile. Prints rows like `main.rs` does.
+//! A program of its own because drawing happens in it: it is built with the release profile. Prints rows like `tests/bench/main.rs` does.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A program for developers.
 
+#[path = "../long_dialog.rs"]
 mod long_dialog;
-#[allow(dead_code)] // Shared with `main.rs`, which needs all of it.
+#[path = "../row.rs"]
+#[allow(dead_code)] // Shared with `tests/bench/main.rs`, which needs all of it.
 mod row;
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-# Needs Rust, a C compiler, Python 3 and git. `make test` needs no secret; see README.md.
+# Needs Rust, a C compiler, Python 3, git and tmux. `make test` needs no secret; see README.md.
 
 CARGO ?= cargo
 # Where the official SDKs that judge our requests are installed.
@@ -15,6 +15,7 @@ run:
 
 # Everything that needs no secret.
 test:
+	@tests/suite/chat/setup
 	@python="$$(tests/suite/python/setup $(VENV))" \
 	&& PICOBOT_TEST_PYTHON="$$python" $(CARGO) test --locked
 
@@ -55,6 +56,7 @@ feishu-soak:
 bench:
 	$(CARGO) build --release --locked
 	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --profile dev --bench gateway -- $(BENCH)
+	$(CARGO) bench --locked --bench frames -- $(BENCH)
 
 fmt:
 	$(CARGO) fmt

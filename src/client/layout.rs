@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::entry_rows::{Context, entry_rows};
 use super::state::{Body, Entry, Transcript};
+use super::stream::Streamed;
 use super::text::Row;
 
 /// Entries kept laid out; a screen shows far fewer.
@@ -47,6 +48,8 @@ pub(super) struct Layout {
     stamp: u64,
     /// The last entry and its height when the end was left.
     left_at: Option<(u64, usize)>,
+    /// The answer that streams.
+    streamed: Streamed,
 }
 
 /// One row on screen.
@@ -103,7 +106,13 @@ impl Layout {
             laid.used = self.stamp;
             return laid.rows.clone();
         }
-        let mut rows = entry_rows(entry, &self.context);
+        let mut rows = match &entry.body {
+            Body::Answer {
+                text,
+                is_open: true,
+            } => self.streamed.rows(entry.uid, text, &self.context),
+            _ => entry_rows(entry, &self.context),
+        };
         if key.gap && !rows.is_empty() {
             rows.insert(0, Row::default());
         }

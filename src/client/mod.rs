@@ -21,7 +21,9 @@ mod play;
 mod run;
 #[cfg(test)]
 mod screens;
+pub mod stage;
 mod state;
+mod stream;
 mod terminal;
 mod text;
 mod theme;

@@ -616,7 +616,7 @@ fn known_keys() -> BTreeSet<String> {
     let text = demo(
         r#""zzzzzzzzzz": 0, "client": {"zzzzzzzzzz": 0}, "memory": {"zzzzzzzzzz": 0}, "sandbox": {"zzzzzzzzzz": 0},
 "gateway": {"zzzzzzzzzz": 0, "cleanup": {"zzzzzzzzzz": 0}, "scheduler": {"zzzzzzzzzz": 0}},
-"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false}},
+"channels": {"zzzzzzzzzz": 0, "feishu": {"zzzzzzzzzz": 0, "enabled": false, "groups": {"oc_1": {"zzzzzzzzzz": 0}}}},
 "mcp": {"zzzzzzzzzz": 0, "servers": {"a": {"zzzzzzzzzz": 0, "enabled": false}}},
 "browser": {"zzzzzzzzzz": 0}, "budget": {"zzzzzzzzzz": 0}, "tools": {"zzzzzzzzzz": 0, "http": {"zzzzzzzzzz": 0}, "results": {"zzzzzzzzzz": 0}},
 "approvals": {"zzzzzzzzzz": 0, "rules": [{"zzzzzzzzzz": 0, "decision": "ask"}]}"#,

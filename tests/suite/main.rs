@@ -6,6 +6,7 @@
 mod approvals;
 mod architecture;
 mod background;
+mod chat;
 mod compression;
 mod contract;
 mod crash;
@@ -27,4 +28,6 @@ mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
 mod tls;
+mod tools_page;
 mod turns;
+mod web;

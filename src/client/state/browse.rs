@@ -22,6 +22,7 @@ impl State {
     /// Enters browse mode at the newest entry.
     pub(super) fn start_browsing(&mut self) {
         let Some(last) = self.transcript.iter().next_back().map(|entry| entry.uid) else {
+            self.say("there is nothing to browse yet");
             return;
         };
         self.browse = Some(Browse {

@@ -447,6 +447,7 @@ impl State {
             .pending
             .iter()
             .position(|pending| id == Some(&pending.request_id))?;
+        self.was_answered = true;
         self.pending.remove(at)
     }
 
@@ -560,16 +561,21 @@ impl State {
         self.remark(message, if stopped { Tone::Notice } else { Tone::Failure });
     }
 
-    /// A dialog has changed. Ours is told by its own messages while we wait for an answer; else it is loaded anew.
+    /// A dialog has changed. What we asked for ourselves is on screen; what others did is loaded.
     fn on_updated(&mut self, info: &SessionInfo<'_>) {
         self.retitle(&info.session_id, &info.title);
         self.refresh_list();
-        let is_here = self.session() == Some(&*info.session_id);
+        if self.session() != Some(&*info.session_id) {
+            return;
+        }
         let is_ours = self
             .pending
             .iter()
             .any(|pending| pending.session == info.session_id);
-        if is_here && !is_ours && self.loading.is_none() {
+        let is_idle = info.state.as_deref().is_none_or(|state| state == "idle");
+        let was_ours = is_idle && std::mem::take(&mut self.was_answered);
+        let is_new = self.known_count.replace(info.message_count) != Some(info.message_count);
+        if !is_ours && !was_ours && (is_new || !is_idle) && self.loading.is_none() {
             let id = info.session_id.to_string();
             self.open(&id);
         }

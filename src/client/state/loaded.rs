@@ -139,6 +139,8 @@ impl State {
             title,
         });
         self.turn = None;
+        self.known_count = None;
+        self.was_answered = false;
         self.browse = None;
         self.usage = super::Usage {
             model: self.usage.model.clone(),

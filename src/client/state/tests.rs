@@ -309,6 +309,27 @@ fn older_messages_come_page_by_page() {
 }
 
 #[test]
+fn only_what_others_did_is_loaded_anew() {
+    let mut play = Play::online();
+    let updated = |play: &mut Play, count: u64, state: &str| {
+        play.frame(&format!(
+            r#"{{"type":"session_updated","session_id":"{SESSION}","title":"新标题","archived":false,"updated_at":"","message_count":{count},"state":"{state}"}}"#
+        ));
+        play.sent().len()
+    };
+    play.say("one");
+    play.sent();
+    assert_eq!(updated(&mut play, 1, "running"), 0);
+    play.about("t-1", "assistant_response", r#""content":"1""#);
+    assert_eq!(updated(&mut play, 2, "idle"), 0, "our own turn has ended");
+    assert_eq!(play.state.dialog.as_ref().unwrap().title, "新标题");
+    assert_eq!(updated(&mut play, 2, "idle"), 0);
+    assert_eq!(updated(&mut play, 4, "idle"), 1, "somebody else wrote");
+    play.load("");
+    assert_eq!(updated(&mut play, 4, "running"), 1, "somebody else's turn");
+}
+
+#[test]
 fn keys_that_leave() {
     let mut play = Play::online();
     play.type_text("x");

@@ -221,7 +221,9 @@ pub(in crate::client) struct State {
     pub(super) oldest: Option<i64>,
     pub(in crate::client) has_older: bool,
     pub(super) is_loading_older: bool,
-    /// How many messages the gateway counted when the dialog was loaded.
+    /// How many messages the gateway counted last, and whether an input of ours was answered since.
+    pub(super) known_count: Option<u64>,
+    pub(super) was_answered: bool,
     pub(in crate::client) transcript: Transcript,
     pub(in crate::client) layout: Layout,
 
@@ -279,6 +281,8 @@ impl State {
             oldest: None,
             has_older: false,
             is_loading_older: false,
+            known_count: None,
+            was_answered: false,
             transcript: Transcript::default(),
             layout: Layout::default(),
             turn: None,

@@ -75,6 +75,9 @@ fn left(state: &State) -> (String, Role) {
             ),
             Role::Warn,
         ),
+        Link::Online if !state.approvals.is_empty() => {
+            ("waiting for your answer".to_owned(), Role::Warn)
+        }
         Link::Online if state.is_busy() => working(state),
         Link::Online => (String::new(), Role::Dim),
     }

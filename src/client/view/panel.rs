@@ -33,11 +33,17 @@ fn rows(state: &State) -> Rows {
 }
 
 fn offer_rows(state: &State) -> Rows {
-    let mut first = Row::of("No gateway runs. Start one with: ", Look::of(Role::Warn));
-    first.push(state.settings.start_command.as_str(), Look::of(Role::Code));
+    let widths = state.settings.widths;
+    let width = usize::from(state.columns).saturating_sub(2).max(8);
+    let mut text = Styled::default();
+    text.push("No gateway runs. Start one with: ", Look::of(Role::Warn));
+    text.push(&state.settings.start_command, Look::of(Role::Code));
     let key = state.settings.keys.hint(Action::StartGateway);
-    let second = format!("enter on an empty draft, or {key}, starts it in the background");
-    vec![first, Row::of(second, Look::default())]
+    text.push(
+        &format!("\nenter on an empty draft, or {key}, starts it in the background"),
+        Look::default(),
+    );
+    text.rows(width, &Row::default(), &Row::default(), widths)
 }
 
 fn approval_rows(state: &State, approval: &Approval) -> Rows {

@@ -81,6 +81,9 @@ struct World<'a> {
     dialog: DialogKey,
     session: SessionId,
     running: Option<TurnId>,
+    /// Whether nothing is broken on purpose: then a fault can only come from a compression.
+    tidy: bool,
+    n_calls: usize,
     /// What the person last asked in the running turn, if it stands in the history.
     asked: Option<String>,
 }
@@ -157,14 +160,18 @@ impl World<'_> {
             native,
         };
         self.append(turn, &[assistant]);
-        if self.dice.one_in(8) {
+        if !self.tidy && self.dice.one_in(8) {
             return; // Crashed while they ran.
         }
         let mut results: Vec<ToolResult> = calls
             .iter()
             .map(|call| ToolResult {
                 call_id: call.id.clone(),
-                content: self.dice.text(),
+                content: if self.tidy {
+                    "all fine ".repeat(60)
+                } else {
+                    self.dice.text()
+                },
                 is_error: self.dice.one_in(4),
                 images: if self.dice.one_in(8) {
                     vec![image()]
@@ -173,10 +180,10 @@ impl World<'_> {
                 },
             })
             .collect();
-        if self.dice.one_in(10) {
+        if !self.tidy && self.dice.one_in(10) {
             results.pop();
         }
-        if self.dice.one_in(20) {
+        if !self.tidy && self.dice.one_in(20) {
             results.reverse();
         }
         if self.dice.one_in(3) {
@@ -189,6 +196,14 @@ impl World<'_> {
     }
 
     fn call(&mut self) -> ToolCall {
+        self.n_calls += 1;
+        if self.tidy {
+            return ToolCall {
+                id: format!("t{}", self.n_calls),
+                name: "bash".to_owned(),
+                arguments: "{\"command\":\"make\"}".to_owned(),
+            };
+        }
         let long = format!("{{\"content\":\"{}\"}}", "long ".repeat(400));
         ToolCall {
             id: self
@@ -456,6 +471,8 @@ fn random_histories_stay_legal() {
             dialog: row.key,
             session: row.session,
             running: None,
+            tidy: seed.is_multiple_of(2),
+            n_calls: 0,
             asked: None,
         };
         let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.play()));

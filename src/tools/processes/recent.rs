@@ -25,7 +25,10 @@ impl Recent {
         while !text.is_char_boundary(start) {
             start += 1;
         }
-        self.lost += start as u64;
+        if start > 0 {
+            self.lost += (self.text.len() + start) as u64;
+            self.text.clear();
+        }
         self.text.push_str(&text[start..]);
         let mut surplus = self.text.len().saturating_sub(self.cap);
         if surplus == 0 {

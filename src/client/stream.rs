@@ -1,0 +1,103 @@
+//! Lays out an answer while it streams: what is behind a block that can no longer change is kept, only the rest is laid out
+//! anew. Pure. When the answer is complete it is laid out once as a whole.
+
+use super::entry_rows::{Context, answer_lead, answer_rows};
+use super::text::Rows;
+
+/// The kept part of one answer.
+#[derive(Default)]
+pub(super) struct Streamed {
+    uid: u64,
+    context: Context,
+    /// Bytes of the text that are laid out for good.
+    stable: usize,
+    rows: Rows,
+}
+
+impl Streamed {
+    /// Returns the rows of an answer that has only grown since the last time.
+    pub(super) fn rows(&mut self, uid: u64, text: &str, context: &Context) -> Rows {
+        if self.uid != uid || self.context != *context || !text.is_char_boundary(self.stable) {
+            *self = Self {
+                uid,
+                context: context.clone(),
+                ..Self::default()
+            };
+        }
+        let end = stable_end(text, self.stable);
+        if end > self.stable {
+            let more = answer_rows(&text[self.stable..end], true, context);
+            self.append(more);
+            self.stable = end;
+        }
+        let rest = answer_rows(&text[end..], true, context);
+        let mut rows = self.rows.clone();
+        if !rows.is_empty() && !rest.is_empty() {
+            rows.push(answer_lead(context));
+        }
+        rows.extend(rest);
+        rows
+    }
+
+    fn append(&mut self, more: Rows) {
+        if !self.rows.is_empty() && !more.is_empty() {
+            self.rows.push(answer_lead(&self.context));
+        }
+        self.rows.extend(more);
+    }
+}
+
+/// Finds the end of what can no longer change: the last line outside of code that begins a block of its own behind a blank
+/// line. Lists, quotes and tables may go on behind one, so they are no such beginning.
+fn stable_end(text: &str, from: usize) -> usize {
+    let mut end = from;
+    let mut at = from;
+    let mut in_code = false;
+    let mut after_blank = false;
+    for line in text[from..].split_inclusive('\n') {
+        let is_fence = line.starts_with("```") || line.starts_with("~~~");
+        // Half a mark may still become something else.
+        let is_heading = line.starts_with('#') && !line.trim_matches(['#', ' ', '\n']).is_empty();
+        let begins = line.starts_with(char::is_alphabetic) || line.starts_with("**") || is_heading;
+        if after_blank && !in_code && at > from && (is_fence || begins) {
+            end = at;
+        }
+        // Fences of a list are indented; they close nothing here.
+        in_code ^= is_fence;
+        after_blank = line.trim().is_empty();
+        at += line.len();
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::entry_rows::Context;
+
+    fn cx() -> Context {
+        Context {
+            width: 40,
+            ..Context::default()
+        }
+    }
+
+    const TEXT: &str = "# 计划\n\n先看一下目录里有什么,再移动。\n\n1. 一\n\n2. 二\n   more\n\n```sh\nls\n\n# no heading\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n**好** and the end。\n\n- x\n- y\n\n## next\n\nlast";
+
+    #[test]
+    fn streaming_shows_what_the_whole_shows() {
+        let mut streamed = Streamed::default();
+        for (end, _) in TEXT.char_indices().skip(1) {
+            let shown = streamed.rows(1, &TEXT[..end], &cx());
+            assert_eq!(
+                shown,
+                answer_rows(&TEXT[..end], true, &cx()),
+                "{:?}",
+                &TEXT[..end]
+            );
+        }
+        assert!(streamed.stable > TEXT.len() / 2, "most of it was kept");
+        let other = streamed.rows(2, "other", &cx());
+        assert_eq!(other.len(), 1);
+    }
+}

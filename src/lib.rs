@@ -8,7 +8,7 @@
 //! 4 actors     session  channels
 //! 3 turn       agent
 //! 2 abilities  tools
-//! 1 resources  storage  providers  bus  sandbox  media
+//! 1 resources  storage  providers  bus  sandbox  media  net
 //! 0 words      chat  wire  config  observability  threads  platform
 //! ```
 
@@ -21,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod media;
+pub mod net;
 pub mod observability;
 pub mod platform;
 pub mod providers;

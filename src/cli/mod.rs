@@ -8,6 +8,7 @@ mod exit;
 mod feishu;
 mod gateway;
 mod outbox;
+mod prompt_size;
 mod send;
 mod sessions;
 mod setup;
@@ -62,6 +63,7 @@ enum Command {
     /// Let people in to a Feishu or Lark bot, or check its settings
     Feishu(feishu::FeishuArgs),
     Approvals(approvals::ApprovalsArgs),
+    PromptSize(prompt_size::PromptSizeArgs),
     Sessions(sessions::SessionsArgs),
 }
 
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Sessions(args) => sessions::run(&cli.global, umask, args),
         Command::Feishu(args) => feishu::run(&cli.global, args),
         Command::Approvals(args) => approvals::run(&cli.global, args),
+        Command::PromptSize(args) => prompt_size::run(&cli.global, umask, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,16 +18,17 @@ use crate::chat::Price;
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
+use crate::net::{Http, Limits};
 use crate::observability::{Health, Observers, Redactor};
 use crate::providers::{
-    Anthropic, Demo, Http, LearnedQuirks, Limits, ModelSpec, OpenAi, Provider, ServiceSettings,
-    ToolSpec,
+    Anthropic, Demo, LearnedQuirks, ModelSpec, OpenAi, Provider, ServiceSettings, ToolSpec,
 };
 use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{
-    self, Bash, BashSettings, Processes, ResultLimits, Workspace, WorkspaceOptions,
+    self, Bash, BashSettings, Processes, Registry, ResultLimits, WebSettings, Workspace,
+    WorkspaceOptions,
 };
 
 /// What a process is started with.
@@ -56,30 +57,34 @@ pub(super) struct Parts {
     pub pushers: PushChannels,
 }
 
+/// Where answers go.
+pub(super) struct Front {
+    /// Takes what goes out to clients.
+    pub sink: Arc<dyn Sink>,
+    /// The gateway's own port, 0 without a door.
+    pub port: u16,
+}
+
 /// Builds everything behind the door.
 pub(super) fn parts(
     launch: &Launch,
     db: Arc<Db>,
-    sink: Arc<dyn Sink>,
+    front: Front,
     health: Arc<Health>,
     observers: Observers,
     pushers: PushChannels,
     workspace: Arc<Workspace>,
 ) -> Result<Parts> {
     let config = &launch.config;
-    let sandbox = Arc::new(sandbox(launch));
+    let sandbox = Arc::new(Sandbox::new(policy_of(launch)));
     let redactor = redactor(launch);
     let processes = Processes::new(sandbox.clone(), redactor.clone());
-    let (registry, specs) = offer(tools::builtin(bash(
-        config,
-        sandbox.clone(),
-        processes.clone(),
-    )));
+    let (registry, specs) = offered(config, sandbox.clone(), processes.clone(), front.port);
     let (outbox_wake, woken) = bounded(1);
     Ok(Parts {
         deps: Deps {
             db,
-            sink,
+            sink: front.sink,
             agent: agent(config)?,
             tools: registry,
             tools_text: tools_text(&specs).into(),
@@ -135,6 +140,17 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
+/// The tools as they run, and what models are told of them. `own_port` is the gateway's, 0 if there is none.
+pub(super) fn offered(
+    config: &Config,
+    sandbox: Arc<Sandbox>,
+    processes: Processes,
+    own_port: u16,
+) -> (Registry, Vec<ToolSpec>) {
+    let bash = bash(config, sandbox, processes);
+    offer(tools::builtin(bash, web(config, own_port)))
+}
+
 /// Masks what the configuration calls secret, and the token.
 fn redactor(launch: &Launch) -> Arc<Redactor> {
     match door::token::load(&launch.config.state_dir.join("gateway.token")) {
@@ -145,10 +161,10 @@ fn redactor(launch: &Launch) -> Arc<Redactor> {
 }
 
 /// How commands are run.
-fn sandbox(launch: &Launch) -> Sandbox {
+pub(super) fn policy_of(launch: &Launch) -> Policy {
     let config = &launch.config.sandbox;
     let pairs = config.env.iter();
-    Sandbox::new(Policy {
+    Policy {
         level: match config.level {
             SandboxLevel::Off => Level::Off,
             SandboxLevel::Workspace => Level::Workspace,
@@ -164,7 +180,7 @@ fn sandbox(launch: &Launch) -> Sandbox {
             .collect(),
         temp_dir: launch.config.state_dir.join("run"),
         ..Policy::new(launch.umask)
-    })
+    }
 }
 
 /// The shell, unless the sandbox level is `off`.
@@ -176,6 +192,16 @@ fn bash(config: &Config, sandbox: Arc<Sandbox>, processes: Processes) -> Option<
             processes,
         })
     })
+}
+
+/// What the web tools may reach; `own_port` is the gateway's, 0 if there is none.
+fn web(config: &Config, own_port: u16) -> WebSettings {
+    WebSettings {
+        allow_private: config.tools.http_allow_private.clone(),
+        ports: config.tools.http_ports.clone(),
+        own_port,
+        resolver: None,
+    }
 }
 
 /// The default agent's models: its first choice with each key, then its fallbacks.
@@ -369,8 +395,8 @@ mod tests {
         let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
         let processes = Processes::new(sandbox.clone(), Arc::default());
         let bash = bash(&config, sandbox, processes);
-        let tools = tools::builtin(bash);
-        assert_eq!(tools.len(), 8);
+        let tools = tools::builtin(bash, WebSettings::default());
+        assert_eq!(tools.len(), 10);
         for tool in tools {
             let parameters = tool.parameters();
             let cleaned = clean_schema(&parameters);

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::chat::SessionId;
     use crate::threads::CancelToken;
-    use crate::tools::{Workspace, WorkspaceOptions, builtin};
+    use crate::tools::{WebSettings, Workspace, WorkspaceOptions, builtin};
 
     /// Answers with its arguments.
     struct Echo(&'static str, Value);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn own_tools_are_offered_as_they_are() {
-        let tools = builtin(None);
+        let tools = builtin(None, WebSettings::default());
         let names: Vec<String> = tools.iter().map(|tool| tool.name().into_owned()).collect();
         let (registry, specs) = offer(tools);
         let offered: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();

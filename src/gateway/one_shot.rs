@@ -59,7 +59,10 @@ impl OneShot {
         let parts = build::parts(
             launch,
             db,
-            Arc::new(QueueSink(sink)),
+            build::Front {
+                sink: Arc::new(QueueSink(sink)),
+                port: 0,
+            },
             Arc::new(Health::default()),
             run::turn_observers(),
             // Bots belong to the gateway.

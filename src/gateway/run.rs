@@ -79,7 +79,10 @@ pub fn run(launch: &Launch) -> Result<()> {
     let parts = build::parts(
         launch,
         db.clone(),
-        sink,
+        build::Front {
+            sink,
+            port: address.port(),
+        },
         health.clone(),
         turn_observers(),
         pushers,

@@ -11,13 +11,13 @@ mod decode;
 mod request;
 
 use super::feed::Feed;
-use super::http::Http;
 use super::quirks::LearnedQuirks;
 use super::read;
 use super::retry::Failure;
 use super::service::{Adapter, Service, ServiceSettings};
 use super::{Dialect, Reply, Request};
 use crate::chat::Usage;
+use crate::net::Http;
 use crate::threads::CancelToken;
 use assemble::{Assembler, Segment, Stop};
 use call::Call;

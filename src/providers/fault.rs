@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ProviderError;
-use super::http::Answer;
 use super::retry::{Again, Failure};
 use crate::config::Secret;
+use crate::net::Answer;
 
 /// Enough of an error body to understand it.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::Delta;
-use super::http::Patience;
+use crate::net::Patience;
 
 /// When a person hears about waiting. Tests shorten it.
 #[derive(Clone, PartialEq, Eq, Debug)]

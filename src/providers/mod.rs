@@ -17,7 +17,6 @@ mod estimate;
 mod fault;
 mod feed;
 mod history;
-mod http;
 mod leaf;
 mod openai;
 mod quirks;
@@ -44,7 +43,6 @@ pub use estimate::{
 };
 pub use feed::Pace;
 pub use history::is_object;
-pub use http::{Http, Limits};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
 pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};

@@ -10,13 +10,13 @@ mod request;
 mod think;
 
 use super::feed::Feed;
-use super::http::{Answer, Http};
 use super::quirks::{Change, LearnedQuirks, Quirks};
 use super::read;
 use super::retry::Failure;
 use super::room::Room;
 use super::service::{Adapter, Service, ServiceSettings};
 use super::{Dialect, Reply, Request};
+use crate::net::{Answer, Http};
 use crate::threads::CancelToken;
 use assemble::{Assembler, Origin};
 

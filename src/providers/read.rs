@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use super::ProviderError;
 use super::fault::printable;
 use super::feed::Feed;
-use super::http::{Answer, HttpError};
 use super::retry::Failure;
 use super::sse::{Event, Parser, TooLong};
 use crate::chat::StopReason;
+use crate::net::{Answer, HttpError};
 
 /// Longest text of one answer; what follows is cut off.
 pub(crate) const MAX_TEXT_BYTES: usize = 1024 * 1024;

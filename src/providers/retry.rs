@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::feed::Feed;
-use super::http::{HttpError, Limit};
 use super::{ProviderError, Reply};
+use crate::net::{HttpError, Limit};
 use crate::threads::CancelToken;
 
 /// Tries of one call, the first included.

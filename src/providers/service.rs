@@ -6,12 +6,12 @@
 use super::breaker::Breaker;
 use super::fault::{Fault, Hints, MAX_BODY_BYTES, printable};
 use super::feed::{Feed, Pace};
-use super::http::{Answer, Http, HttpError, Limits, Post};
 use super::quirks::{Change, LearnedQuirks, Quirks};
 use super::retry::{self, Again, Failure};
 use super::room::Room;
 use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
 use crate::config::Secret;
+use crate::net::{Answer, Http, HttpError, Limits, Post};
 use crate::threads::CancelToken;
 
 /// One configured service, whichever wire format it speaks.

@@ -28,6 +28,7 @@ mod spill;
 mod testing;
 mod typed;
 mod untrusted;
+mod web;
 mod words;
 mod workspace;
 
@@ -50,6 +51,7 @@ pub use registry::Registry;
 pub use schema::typed_schema;
 pub use spill::{MAX_RESULT_CHARS, Spill, Spilled, fit};
 pub use typed::TypedTool;
+pub use web::{Resolve, WebSettings};
 pub use workspace::{
     FileError, Folder, FolderEntry, Found, ResultLimits, Target, Workspace, WorkspaceFile,
     WorkspaceOptions,

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Effects, Registry, ToolCtx, ToolError, Workspace, WorkspaceOptions, builtin};
+use super::{
+    Effects, Registry, ToolCtx, ToolError, WebSettings, Workspace, WorkspaceOptions, builtin,
+};
 use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
 
@@ -29,7 +31,7 @@ impl Bench {
             outer,
             cancel: CancelToken::new(),
             session: "cli_chat:local:test".parse().unwrap(),
-            tools: Registry::new(builtin(None)),
+            tools: Registry::new(builtin(None, WebSettings::default())),
         }
     }
 
@@ -52,8 +54,17 @@ impl Bench {
 
     /// Runs a call the way the agent does: check, then run.
     pub(super) fn call(&self, name: &str, arguments: &Value) -> Result<String, ToolError> {
-        let (tool, arguments) = self
-            .tools
+        self.call_in(&self.tools, name, arguments)
+    }
+
+    /// Runs a call of other tools in this workspace.
+    pub(super) fn call_in(
+        &self,
+        tools: &Registry,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<String, ToolError> {
+        let (tool, arguments) = tools
             .check(name, &arguments.to_string())
             .map_err(ToolError::Failed)?;
         let ctx = ToolCtx {

@@ -4,8 +4,9 @@
 
 use picobot::chat::{Message, Role};
 use picobot::config::Secret;
+use picobot::net::Http;
 use picobot::providers::{
-    Anthropic, Delta, Http, LearnedQuirks, ModelSpec, OpenAi, Provider, Request, ServiceSettings,
+    Anthropic, Delta, LearnedQuirks, ModelSpec, OpenAi, Provider, Request, ServiceSettings,
 };
 use picobot::threads::CancelToken;
 

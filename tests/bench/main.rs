@@ -3,8 +3,8 @@
 //!
 //! The binary talks to a scripted model on loopback that answers at once unless a row says otherwise, with durable writes
 //! on a real disk (the target folder). Prints a Markdown table with the goal of each row and writes `target/bench.json`.
-//! What it measures is what a client sees; only `allocations` calls into the library, because nothing outside can count
-//! those. One MB is 1,000,000 bytes.
+//! What it measures is what a client sees; only `allocations` and the edits of `tools` call into the library, because nothing
+//! outside can count those. One MB is 1,000,000 bytes.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)] // A program for developers.
 
 mod allocations;
@@ -23,6 +23,7 @@ mod stream;
 #[path = "../suite/support/tls.rs"]
 #[allow(dead_code)] // The tests use more of it.
 mod tls;
+mod tools;
 mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +50,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 23] = [
+const MEASURES: [(&str, Measure); 25] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -63,6 +64,8 @@ const MEASURES: [(&str, Measure); 23] = [
     ("connections", answers::connections),
     ("allocations", allocations::per_piece),
     ("growth", turns::growth),
+    ("search", tools::search),
+    ("edits", tools::edits),
     ("growth5000", turns::long_growth),
     ("ready", idle::ready),
     ("idle", idle::idle),

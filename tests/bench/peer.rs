@@ -47,6 +47,11 @@ impl Home {
         home
     }
 
+    /// Returns the workspace of its gateway.
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.path().join("workspace")
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }

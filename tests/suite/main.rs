@@ -28,4 +28,6 @@ mod startup;
 #[allow(dead_code)] // Offers whole peers; not every part is in use at all times.
 mod support;
 mod tls;
+mod tools_page;
 mod turns;
+mod web;

@@ -1,7 +1,7 @@
 //! The schemas that models see, judged by a JSON Schema implementation: all are valid under draft 2020-12, which services check.
 
 use picobot::providers::clean_schema;
-use picobot::tools::builtin;
+use picobot::tools::{WebSettings, builtin};
 use serde_json::{Value, json};
 
 use crate::sdk::{python, run};
@@ -34,7 +34,9 @@ fn cleaned_schemas_are_valid() {
         let tools: Vec<Value> = serde_json::from_str(text).unwrap();
         tools.into_iter().map(|tool| tool["inputSchema"].clone())
     });
-    let own = builtin(None).into_iter().map(|tool| tool.parameters());
+    let own = builtin(None, WebSettings::default())
+        .into_iter()
+        .map(|tool| tool.parameters());
     let schemas: Vec<Value> = servers.chain(own).chain(hostile()).collect();
     let lines: String = schemas
         .iter()

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::super::testing::{self, Server, Step, chunked};
 use super::super::tests::{KEY, Kit, Outcome, ask, ask_with, model};
-use super::super::{Dialect, Http, LearnedQuirks, ModelSpec, Reply};
+use super::super::{Dialect, LearnedQuirks, ModelSpec, Reply};
 use super::{Anthropic, AnthropicSettings};
 use crate::chat::{Message, Part, Role};
 use crate::config::Secret;
+use crate::net::Http;
 use crate::threads::CancelToken;
 
 pub(in super::super) const KIT: Kit = Kit {

@@ -6,10 +6,11 @@ mod requests;
 
 use super::super::testing::{Server, Step, chunked, events, json};
 use super::super::tests::{KEY, Kit, Outcome, ask, ask_with, model};
-use super::super::{Dialect, Http, LearnedQuirks, ModelSpec};
+use super::super::{Dialect, LearnedQuirks, ModelSpec};
 use super::{OpenAi, OpenAiSettings};
 use crate::chat::{Message, Role};
 use crate::config::Secret;
+use crate::net::Http;
 use crate::threads::CancelToken;
 
 pub(in super::super) const KIT: Kit = Kit {

@@ -4,6 +4,7 @@
 //! beside its adapter, with the same kit.
 
 mod cancel;
+mod client;
 mod failures;
 mod framing;
 

@@ -198,4 +198,6 @@ impl Workspace {
 }
 
 #[cfg(test)]
+mod escapes;
+#[cfg(test)]
 mod tests;

@@ -180,7 +180,7 @@ fn crates_are_found_in_every_form() {
         check("src/session/a.rs", body, &["the crate `rusqlite`"]);
         check("src/storage/a.rs", body, &[]);
     }
-    check("src/tools/http_request.rs", "use ureq::Agent;", &[]);
+    check("src/net/mod.rs", "use ureq::Agent;", &[]);
     check(
         "src/tools/http_requests.rs",
         "use ureq::Agent;",

@@ -27,9 +27,10 @@ const WORDS: [&str; 6] = [
 ];
 
 /// What each module may import besides [`WORDS`].
-const ABOVE: [(&str, &[&str]); 17] = [
+const ABOVE: [(&str, &[&str]); 18] = [
     ("storage", &[]),
-    ("providers", &[]),
+    ("net", &[]),
+    ("providers", &["net"]),
     ("skills", &[]),
     ("bus", &[]),
     ("bridge", &[]),
@@ -39,7 +40,7 @@ const ABOVE: [(&str, &[&str]); 17] = [
     (
         "tools",
         &[
-            "storage", "memory", "skills", "bus", "bridge", "sandbox", "media",
+            "storage", "memory", "skills", "bus", "bridge", "sandbox", "media", "net",
         ],
     ),
     ("mcp", &["tools", "bridge", "sandbox"]),
@@ -65,6 +66,7 @@ const ABOVE: [(&str, &[&str]); 17] = [
         "gateway",
         &[
             "storage",
+            "net",
             "providers",
             "skills",
             "bus",
@@ -84,6 +86,7 @@ const ABOVE: [(&str, &[&str]); 17] = [
         "cli",
         &[
             "storage",
+            "net",
             "providers",
             "skills",
             "bus",
@@ -118,15 +121,7 @@ const LOWEST: [(&str, &[&str]); 6] = [
 const CRATES: [(&str, &[&str]); 15] = [
     ("image", &["media"]),
     ("rusqlite", &["storage"]),
-    (
-        "ureq",
-        &[
-            "providers",
-            "channels/feishu",
-            "tools/http_request",
-            "tools/web_fetch",
-        ],
-    ),
+    ("ureq", &["net", "channels/feishu"]),
     ("ratatui", &["client"]),
     ("crossterm", &["client"]),
     ("pulldown_cmark", &["client"]),
@@ -140,7 +135,7 @@ const CRATES: [(&str, &[&str]); 15] = [
         &["gateway/door", "channels/feishu", "cli", "client"],
     ),
     ("prost", &["channels/feishu"]),
-    ("rustls", &["channels/feishu", "providers"]),
+    ("rustls", &["channels/feishu", "net"]),
     ("tiny_http", &["gateway/door", "cli", "client"]),
 ];
 

@@ -258,7 +258,7 @@ fn a_dump_folds_tools_and_masks_secrets() {
     client.ask("what is 6*7? 我的密钥是 test-key");
     let dump = command(&mut client, "/dump");
     assert!(
-        dump.starts_with("# what is 6*7? 我的密钥是\n\ncli_chat:local:d1"),
+        dump.starts_with("# what is 6*7? 我的密钥是 ***\n\ncli_chat:local:d1"),
         "{dump}"
     );
     for expected in [

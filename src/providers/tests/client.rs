@@ -1,10 +1,13 @@
 //! The client against raw sockets: reuse, cancelling in every state, limits, reminders.
 
-use std::time::Instant;
+use std::io::Read;
+use std::time::{Duration, Instant};
 
-use super::super::testing::{CEILING, SSE_HEAD, Server, Step, chunk, json, read_request, response};
-use super::*;
-use crate::threads;
+use crate::net::*;
+use crate::providers::testing::{
+    CEILING, SSE_HEAD, Server, Step, chunk, json, read_request, response,
+};
+use crate::threads::{self, CancelToken};
 
 /// Somebody who never wants to be reminded.
 struct Patient;

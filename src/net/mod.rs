@@ -1,26 +1,30 @@
-//! The HTTP client all model services share: one agent, its connections reused, every wait limited and stoppable.
+//! The HTTP client of model services and web tools: every wait limited and stoppable. Model services share one agent and
+//! its connections; a web tool makes one for each hop, which connects only to the addresses that were checked.
 //!
 //! Calls run and block on the turn that asks; `CancelToken::cancel` shuts the socket of the running call from any thread.
-//! TLS roots are loaded at the first https call. A service with certificates of its own gets a client of its own. No redirects, no proxies, no compression, no retries (`retry`), and no
-//! knowledge of any wire format.
+//! TLS roots are loaded at the first https call. A service with certificates of its own gets a client of its own. No
+//! redirects, no proxies, no inflating, no retries, and no knowledge of any wire format. Tested with the providers.
 
 mod resolve;
 mod transport;
 mod watch;
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, RootCertStore};
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 use ureq::{Agent, Body, BodyReader};
 
 use crate::threads::CancelToken;
 
+pub(crate) use resolve::look_up;
 pub(crate) use watch::Patience;
 use watch::{Exchange, Live};
 
@@ -129,6 +133,14 @@ pub struct Http {
     agent: Agent,
 }
 
+/// Any request.
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) body: Option<&'a [u8]>,
+}
+
 impl Default for Http {
     fn default() -> Self {
         Self::new()
@@ -138,7 +150,11 @@ impl Default for Http {
 impl Http {
     /// Makes a client that trusts the usual public authorities. Cheap: nothing is resolved, connected or loaded yet.
     pub fn new() -> Self {
-        Self::with_roots(RootCerts::WebPki)
+        Self::build(
+            RootCerts::WebPki,
+            "identity",
+            resolve::Addresses::new(RESOLVE_LIMIT),
+        )
     }
 
     /// Makes a client that trusts nobody but the certificates in a PEM text, authorities or single servers.
@@ -165,17 +181,27 @@ impl Http {
             return Err("one of its certificates cannot be read".to_owned());
         }
         let roots = Arc::new(certificates);
-        Ok(Self::with_roots(RootCerts::Specific(roots)))
+        Ok(Self::build(
+            RootCerts::Specific(roots),
+            "identity",
+            resolve::Addresses::new(RESOLVE_LIMIT),
+        ))
     }
 
-    fn with_roots(roots: RootCerts) -> Self {
+    /// Makes a client that connects to these addresses and no others, whatever the host is called; answers may come
+    /// compressed with gzip and are given as they come.
+    pub(crate) fn pinned(addresses: Vec<SocketAddr>) -> Self {
+        Self::build(RootCerts::WebPki, "gzip", resolve::Pinned(addresses))
+    }
+
+    fn build(roots: RootCerts, accept_encoding: &'static str, resolver: impl Resolver) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
             .user_agent(concat!("picobot/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
+            .accept_encoding(accept_encoding)
             .input_buffer_size(BUFFER_BYTES)
             .output_buffer_size(BUFFER_BYTES)
             .max_idle_connections(IDLE_CONNECTIONS)
@@ -188,7 +214,7 @@ impl Http {
                 .chain(RustlsConnector::default())
                 .chain(transport::Connected);
         Self {
-            agent: Agent::with_parts(config, connector, resolve::Addresses::new(RESOLVE_LIMIT)),
+            agent: Agent::with_parts(config, connector, resolver),
         }
     }
 
@@ -200,7 +226,6 @@ impl Http {
         cancel: &CancelToken,
         patience: &mut dyn Patience,
     ) -> Result<Answer, HttpError> {
-        let mut exchange = Exchange::new(limits, cancel);
         let mut request = self
             .agent
             .post(post.url)
@@ -208,11 +233,46 @@ impl Http {
         for (name, value) in post.headers {
             request = request.header(*name, *value);
         }
+        Self::exchange(limits, cancel, patience, || request.send(post.body))
+    }
+
+    /// Sends any request and waits for the response head.
+    pub(crate) fn call(
+        &self,
+        call: &Call<'_>,
+        limits: &Limits,
+        cancel: &CancelToken,
+        patience: &mut dyn Patience,
+    ) -> Result<Answer, HttpError> {
+        let mut request = Request::builder().method(call.method).uri(call.url);
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        let invalid = |_| HttpError::Invalid("the address or a header cannot be sent".to_owned());
+        match call.body {
+            Some(body) => {
+                let request = request.body(body).map_err(invalid)?;
+                Self::exchange(limits, cancel, patience, || self.agent.run(request))
+            }
+            None => {
+                let request = request.body(()).map_err(invalid)?;
+                Self::exchange(limits, cancel, patience, || self.agent.run(request))
+            }
+        }
+    }
+
+    fn exchange(
+        limits: &Limits,
+        cancel: &CancelToken,
+        patience: &mut dyn Patience,
+        send: impl FnOnce() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer, HttpError> {
+        let mut exchange = Exchange::new(limits, cancel);
         let mut live = Live {
             exchange: &mut exchange,
             patience,
         };
-        let sent = watch::lend(&mut live, || request.send(post.body));
+        let sent = watch::lend(&mut live, send);
         match sent {
             Ok(response) => {
                 exchange.head_received();
@@ -308,6 +368,15 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Returns the headers that are plain text, names in lower case.
+    pub(crate) fn headers(&self) -> Vec<(String, String)> {
+        let plain = self.headers.iter().filter_map(|(name, value)| {
+            let value = value.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        });
+        plain.collect()
+    }
+
     /// Reads what is there, waiting for at least one byte; 0 is the end of the body.
     pub(crate) fn read(
         &mut self,
@@ -370,6 +439,3 @@ impl Answer {
         let _ = self.read(&mut rest, patience);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,8 +16,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
-use super::watch;
-use crate::threads;
+use super::{HttpError, Limit, watch};
+use crate::threads::{self, CancelToken};
 
 /// How long an answer is used again; short, because a service may move.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -87,29 +87,74 @@ impl Addresses {
         if let Some(addresses) = self.recall(target) {
             return Ok(addresses);
         }
-        let (answers, answer) = bounded(ANSWERS);
-        let stop = answers.clone();
-        let _guard = watch::ask(|watch| {
-            watch.cancel().on_cancel(move || {
-                // A full channel holds an answer already.
-                let _ = stop.try_send(Answer::Cancelled);
-            })
-        });
-        start(target.to_owned(), answers)?;
-        let addresses = self.wait(&answer)?;
+        let cancel = watch::ask(|watch| watch.cancel().clone());
+        let addresses = resolve(target, self.limit, cancel.as_ref())?;
         self.remember(target, &addresses);
         Ok(addresses)
     }
+}
 
-    fn wait(&self, answer: &Receiver<Answer>) -> Result<Vec<SocketAddr>, Error> {
-        match answer.recv_timeout(self.limit) {
-            Ok(Answer::Resolved(Ok(addresses))) if addresses.is_empty() => Err(Error::HostNotFound),
-            Ok(Answer::Resolved(Ok(addresses))) => Ok(addresses),
-            Ok(Answer::Resolved(Err(_))) => Err(Error::HostNotFound),
-            Ok(Answer::Cancelled) => Err(Error::Other("cancelled".into())),
-            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(Timeout::Resolve)),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::HostNotFound),
+/// Looks a name up; ends early when the token is cancelled. Blocks for `limit` at most.
+pub(crate) fn look_up(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    cancel: &CancelToken,
+) -> Result<Vec<SocketAddr>, HttpError> {
+    resolve(&format!("{host}:{port}"), limit, Some(cancel)).map_err(|error| match error {
+        _ if cancel.is_cancelled() => HttpError::Cancelled,
+        Error::Timeout(_) => HttpError::Timeout(Limit::Resolve, limit),
+        _ => HttpError::Network {
+            detail: "host not found".to_owned(),
+            stale: false,
+        },
+    })
+}
+
+fn resolve(
+    target: &str,
+    limit: Duration,
+    cancel: Option<&CancelToken>,
+) -> Result<Vec<SocketAddr>, Error> {
+    let (answers, answer) = bounded(ANSWERS);
+    let stop = answers.clone();
+    let _guard = cancel.map(|cancel| {
+        cancel.on_cancel(move || {
+            // A full channel holds an answer already.
+            let _ = stop.try_send(Answer::Cancelled);
+        })
+    });
+    start(target.to_owned(), answers)?;
+    wait(&answer, limit)
+}
+
+fn wait(answer: &Receiver<Answer>, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+    match answer.recv_timeout(limit) {
+        Ok(Answer::Resolved(Ok(addresses))) if addresses.is_empty() => Err(Error::HostNotFound),
+        Ok(Answer::Resolved(Ok(addresses))) => Ok(addresses),
+        Ok(Answer::Resolved(Err(_))) => Err(Error::HostNotFound),
+        Ok(Answer::Cancelled) => Err(Error::Other("cancelled".into())),
+        Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(Timeout::Resolve)),
+        Err(RecvTimeoutError::Disconnected) => Err(Error::HostNotFound),
+    }
+}
+
+/// Gives the same addresses for every host.
+#[derive(Debug)]
+pub(super) struct Pinned(pub(super) Vec<SocketAddr>);
+
+impl Resolver for Pinned {
+    fn resolve(
+        &self,
+        _uri: &Uri,
+        _config: &Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let mut resolved = self.empty();
+        for address in self.0.iter().take(MAX_ADDRESSES) {
+            resolved.push(*address);
         }
+        Ok(resolved)
     }
 }
 
@@ -171,7 +216,7 @@ fn bad_uri(uri: &Uri) -> Error {
 mod tests {
     use super::*;
 
-    fn resolve(addresses: &Addresses, uri: &str) -> Result<Vec<SocketAddr>, Error> {
+    fn resolved(addresses: &Addresses, uri: &str) -> Result<Vec<SocketAddr>, Error> {
         let uri: Uri = uri.parse().unwrap();
         let found = addresses.resolve(&uri, &Config::default(), NextTimeout::default())?;
         Ok(found.iter().copied().collect())
@@ -180,16 +225,16 @@ mod tests {
     #[test]
     fn written_addresses_need_no_look_up() {
         let addresses = Addresses::new(Duration::ZERO);
-        let v4 = resolve(&addresses, "http://127.0.0.1:8080/v1").unwrap();
+        let v4 = resolved(&addresses, "http://127.0.0.1:8080/v1").unwrap();
         assert_eq!(v4, ["127.0.0.1:8080".parse().unwrap()]);
-        let v6 = resolve(&addresses, "https://[::1]/v1").unwrap();
+        let v6 = resolved(&addresses, "https://[::1]/v1").unwrap();
         assert_eq!(v6, ["[::1]:443".parse().unwrap()]);
     }
 
     #[test]
     fn names_are_remembered() {
         let addresses = Addresses::new(Duration::from_secs(5));
-        let first = resolve(&addresses, "http://localhost/").unwrap();
+        let first = resolved(&addresses, "http://localhost/").unwrap();
         assert!(first.iter().all(|a| a.ip().is_loopback() && a.port() == 80));
         assert_eq!(addresses.recall("localhost:80"), Some(first));
         assert_eq!(addresses.recall("localhost:81"), None);

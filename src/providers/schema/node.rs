@@ -341,7 +341,7 @@ pub(super) fn has_too_many(choices: &[Value]) -> bool {
 }
 
 /// Larger whole numbers do not survive JSON readers that use floats.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 /// Returns a number as every reader takes it: whole ones without a fraction. `None` if it is too large for that.
 pub(super) fn plain_number(number: &Number) -> Option<Number> {

@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
             let bound = value
                 .as_i64()
                 .filter(|_| node.kind == Some(Kind::Integer))?;
-            Some(Number::from(bound.checked_add(step)?))
+            plain_number(&Number::from(bound.checked_add(step)?))
         };
         match key {
             "exclusiveMinimum" if node.minimum.is_none() && next(1).is_some() => {

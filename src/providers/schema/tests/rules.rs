@@ -429,6 +429,12 @@ fn limits_are_kept_or_told() {
         json!({"type": "integer", "minimum": 1, "maximum": 9}),
         &[],
     );
+    // The next whole number is one that floats cannot tell from this.
+    check(
+        json!({"type": "integer", "exclusiveMinimum": 9_007_199_254_740_992_i64}),
+        json!({"type": "integer", "description": "exclusiveMinimum: 9007199254740992"}),
+        &["`exclusiveMinimum`"],
+    );
     check(
         json!({"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.5}),
         json!({"type": "number", "description": "exclusiveMinimum: 0; multipleOf: 0.5"}),

@@ -151,20 +151,43 @@ const BLOCKED: [&str; 27] = [
     "passwd", "chpasswd", "useradd", "userdel", "usermod", "visudo", "swapoff", "picobot",
 ];
 
+/// Tools that change the machine: guests may not have them used.
+const NOT_FOR_GUESTS: [&str; 4] = ["bash", "process", "file_write", "file_edit"];
+
 /// All rules.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalPolicy {
     rules: Vec<Rule>,
+    is_for_guests: bool,
 }
 
 impl ApprovalPolicy {
     /// Makes a policy of rules in their order.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self {
+            rules,
+            is_for_guests: false,
+        }
+    }
+
+    /// Returns the policy for turns that somebody asked for who may not have the machine changed, whatever the rules
+    /// say: a member of a group who is not an owner.
+    pub fn for_guests(&self) -> Self {
+        Self {
+            rules: self.rules.clone(),
+            is_for_guests: true,
+        }
     }
 
     /// Judges a call.
     pub fn judge(&self, tool: &str, action: &Action) -> Verdict {
+        if self.is_for_guests && NOT_FOR_GUESTS.contains(&tool) {
+            return Verdict::Deny(
+                "Not allowed: only the bot's owners may have commands run or files changed, and the person who asked is \
+                 none. Say so."
+                    .to_owned(),
+            );
+        }
         if let Some(program) = blocked(action) {
             return Verdict::Deny(format!(
                 "Not allowed: {program} is on PicoBot's fixed block list. Do without it."
@@ -230,6 +253,17 @@ mod tests {
         ] {
             check(allow_all(), "bash", &shell(line), "deny");
         }
+    }
+
+    #[test]
+    fn guests_have_nothing_changed() {
+        let policy = ApprovalPolicy::new(vec![Rule::new("*", Decision::Allow)]).for_guests();
+        for tool in NOT_FOR_GUESTS {
+            let verdict = policy.judge(tool, &Action::allowed("x"));
+            assert!(matches!(verdict, Verdict::Deny(_)), "{tool}");
+        }
+        let verdict = policy.judge("calculator", &Action::allowed("1+1"));
+        assert_eq!(verdict, Verdict::Allow);
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub enum InboundBody {
         text: String,
         /// Files that came with it; images, unless the sender errs.
         files: Vec<Attachment>,
+        /// Whether the sender may not have the machine changed: a member of a group who is not an owner.
+        guest: bool,
     },
     /// Deletes a dialog's messages.
     Clear {

@@ -47,6 +47,7 @@ struct Said<'a> {
     sender: Option<&'a str>,
     text: &'a str,
     files: &'a [Attachment],
+    guest: bool,
 }
 
 impl Said<'_> {
@@ -174,6 +175,7 @@ impl Apply<'_, '_> {
                 sender,
                 text,
                 files,
+                guest,
             } => {
                 let Some(row) = self.target(caller, route.as_ref(), session.as_ref())? else {
                     self.not_found(caller);
@@ -186,6 +188,7 @@ impl Apply<'_, '_> {
                     sender: sender.as_deref(),
                     text: &text,
                     files,
+                    guest: *guest,
                 };
                 self.input(caller, &row, &said)
             }
@@ -412,6 +415,9 @@ impl Apply<'_, '_> {
             files: said.files,
             received_at: self.now,
         })?;
+        if said.guest {
+            self.tx.mark_guest(input)?;
+        }
         let shown = said.shown();
         if row.archived {
             self.tx.unarchive_dialog(row.key)?;
@@ -435,8 +441,9 @@ impl Apply<'_, '_> {
             joined: Vec::new(),
         };
         let session = row.session.clone();
-        // A wish to compress is nothing for the model: it neither joins nor stops what runs.
-        let mode = if is_compaction {
+        // A wish to compress is nothing for the model: it neither joins nor stops what runs. A guest's words join no turn
+        // that may do more than a guest's, and stop none.
+        let mode = if is_compaction || said.guest {
             InputMode::Queue
         } else {
             row.mode

@@ -411,6 +411,7 @@ fn input(chat: Option<&str>, text: &str) -> InboundBody {
         sender: None,
         text: text.to_owned(),
         files: Vec::new(),
+        guest: false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! relaxed write: losing it costs nothing but a count. Whoever finds the turn ended from outside (a `/stop` that was
 //! not obeyed in time) stores and sends nothing more.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -320,6 +321,11 @@ impl<'a> Turn<'a> {
         let agent = &self.deps.agent;
         let watch = Watcher { job: self.job };
         let boundary = random_hex::<6>();
+        let policy = if self.loaded.input.guest {
+            Cow::Owned(self.deps.policy.for_guests())
+        } else {
+            Cow::Borrowed(&self.deps.policy)
+        };
         let setup = Setup {
             turn: self.loaded.turn.0,
             session: &self.job.session,
@@ -333,7 +339,7 @@ impl<'a> Turn<'a> {
             used_ids: &self.loaded.used_ids,
             boundary: &boundary,
             limits: agent.limits,
-            policy: &self.deps.policy,
+            policy: &policy,
             cancel: &self.job.control.cancel,
             watch: &watch,
             observers: &self.deps.observers,

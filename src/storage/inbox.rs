@@ -89,10 +89,12 @@ pub struct InboxRow {
     pub reply: Option<StoredReply>,
     /// When it was received.
     pub received_at: SystemTime,
+    /// Whether its sender may not have the machine changed.
+    pub guest: bool,
 }
 
 const COLUMNS: &str = "id, dialog, content, sender, turn, outcome, reply_kind, reply_code, reply, \
-                       received_at, fingerprint";
+                       received_at, fingerprint, guest";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
     let reply = match row.get::<_, Option<String>>(6)? {
@@ -113,6 +115,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
         reply,
         received_at: from_millis(row.get(9)?),
         fingerprint: row.get(10)?,
+        guest: row.get(11)?,
     })
 }
 
@@ -151,6 +154,14 @@ impl Tx<'_> {
         let id = InboxId(self.sql.last_insert_rowid());
         self.keep_attachments(id, input.files)?;
         Ok(id)
+    }
+
+    /// Notes that an input's sender may not have the machine changed.
+    pub fn mark_guest(&self, input: InboxId) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE inbox SET guest = 1 WHERE id = ?1")?
+            .execute([input.0])?;
+        Ok(())
     }
 
     /// Finds an input by the sender's own id.

@@ -106,6 +106,7 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
                 files: files
                     .map(|image| Attachment::new(&image.name, image.data))
                     .collect(),
+                guest: false,
             }
         }
         ClientBody::Hello { capabilities } => {

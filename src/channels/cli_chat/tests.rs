@@ -77,6 +77,7 @@ fn user_input_finds_its_dialog() {
             sender: None,
             text: " hi ".into(),
             files: Vec::new(),
+            guest: false,
         };
         assert_eq!(inbound(&text), expected, "{text}");
     };
@@ -113,6 +114,7 @@ fn images_become_files_with_plain_names() {
                 Attachment::new("图.png", vec![1, 2, 3]),
                 Attachment::new("image", vec![0]),
             ],
+            guest: false,
         }
     );
 }
@@ -129,6 +131,7 @@ fn each_request_becomes_its_bus_message() {
             sender: Some("ana".into()),
             text: "x".into(),
             files: Vec::new(),
+            guest: false,
         },
     );
     check(

@@ -37,6 +37,11 @@ impl Bundle {
         self.items.last().expect("a bundle has an item")
     }
 
+    /// Whether it comes from a member of a group who is not an owner.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.main().event.is_group && !self.is_owner
+    }
+
     /// The input's id.
     pub(super) fn request(&self) -> &str {
         &self.main().event.message

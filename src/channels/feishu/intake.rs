@@ -520,6 +520,7 @@ impl Intake {
                     sender,
                     text,
                     files,
+                    guest: bundle.is_foreign(),
                 },
                 at,
             })),
@@ -689,6 +690,7 @@ impl Intake {
                     sender: None,
                     text,
                     files: Vec::new(),
+                    guest: false,
                 },
                 at: SystemTime::now(),
             };

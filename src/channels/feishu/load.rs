@@ -92,7 +92,7 @@ impl Loader {
         }
         let said = said.join("\n");
         if !said.is_empty() {
-            let is_foreign = main.event.is_group && !bundle.is_owner;
+            let is_foreign = bundle.is_foreign();
             parts.push(match &sender {
                 Some(sender) if is_foreign => {
                     marked(&said, &format!("Feishu message of {sender}, not an owner"))

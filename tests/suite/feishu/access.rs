@@ -75,6 +75,38 @@ fn only_owners_change_state_in_groups() {
 }
 
 #[test]
+fn only_owners_have_the_machine_changed_in_groups() {
+    let write = |id: &str| {
+        Answer::calls([Call::new(
+            id,
+            "file_write",
+            json!({"path": format!("{id}.txt"), "content": "x"}),
+        )])
+    };
+    let answers = [
+        write("guest"),
+        Answer::text("I may not."),
+        write("owner"),
+        Answer::text("Written."),
+    ];
+    let Some(office) = Office::with(ModelServer::queue(answers), group_bot()) else {
+        return;
+    };
+    office
+        .service
+        .deliver(&group_text("om_1", "ou_2", "write it"));
+    assert_eq!(office.service.wait_sent(1), ["I may not."]);
+    let result = office.model.received()[1].texts("tool").concat();
+    assert!(result.contains("only the bot's owners"), "{result}");
+    office
+        .service
+        .deliver(&group_text("om_2", "ou_1", "write it"));
+    office.service.wait_sent(2);
+    assert!(!office.home.workspace().join("guest.txt").exists());
+    assert!(office.home.workspace().join("owner.txt").exists());
+}
+
+#[test]
 fn a_code_lets_one_person_in_once() {
     let model = ModelServer::queue([Answer::text("welcome")]);
     let Some(office) = Office::with(model, json!({})) else {

@@ -31,7 +31,7 @@ use super::{INPUT_ARGUMENT, input, limits, masks, wait};
 const GRACE: Duration = Duration::from_millis(50);
 
 /// How long the killing may take before survivors are reported.
-const HUNT_BUDGET: Duration = Duration::from_millis(1200);
+const HUNT_BUDGET: Duration = Duration::from_secs(3);
 
 /// How long to wait for deaths within the hunt.
 const SETTLE: Duration = Duration::from_millis(5);

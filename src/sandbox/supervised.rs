@@ -24,7 +24,7 @@ use crate::threads::CancelToken;
 /// What a supervisor gets beyond the command's deadline, for starting, killing and reporting.
 const MARGIN: Duration = Duration::from_secs(4);
 
-/// What it gets after a cancel: a little more than its own budget for killing.
+/// What it gets after a cancel; then the gateway kills it and hunts itself.
 const CANCEL_MARGIN: Duration = Duration::from_millis(1400);
 
 /// How long the gateway hunts itself where the supervisor failed.

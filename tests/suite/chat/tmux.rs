@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::home::Home;
 
+/// Longer than between the keys of a paste.
+const BETWEEN_KEYS: Duration = Duration::from_millis(30);
 /// Longest wait for a screen. Debug builds on a busy machine are slow.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Between two looks at the screen: a terminal has no event to wait for.
@@ -82,6 +84,8 @@ impl Tmux {
     pub(crate) fn type_text(&self, text: &str) {
         self.run(&["send-keys", "-l", text]);
         self.wait_for(text);
+        // On a fast machine all this takes less time than between two keys of a person.
+        std::thread::park_timeout(BETWEEN_KEYS);
     }
 
     /// Types a text and sends it.

@@ -64,7 +64,7 @@ pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
             let mut ready = prepare(setup, &call);
             let ask = match &ready {
                 Ok((tool, arguments, _)) => {
-                    let action = tool.action(arguments);
+                    let action = tool.action(arguments, setup.workspace);
                     match setup.policy.judge(&call.name, &action) {
                         Verdict::Allow => None,
                         Verdict::Ask(reason) => Some((action, reason)),

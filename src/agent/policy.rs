@@ -289,7 +289,7 @@ mod tests {
                 .with_path("notes/**")
                 .unwrap()
         };
-        let write = |path: &str| Action::on_file("write", path);
+        let write = |path: &str| Action::on_file("write", path, None);
         check(
             vec![notes(Decision::Deny)],
             "file_write",
@@ -308,6 +308,18 @@ mod tests {
             &write("x/../notes/a"),
             "deny",
         );
+        for path in ["./notes/a", "notes//a", "notes/./b/../a"] {
+            check(
+                vec![notes(Decision::Deny)],
+                "file_write",
+                &write(path),
+                "deny",
+            );
+        }
+        // By a link: denied if either name is, allowed only if both are.
+        let link = Action::on_file("write", "notes/a", Some("skills/a.md"));
+        check(vec![notes(Decision::Deny)], "file_write", &link, "deny");
+        check(vec![notes(Decision::Allow)], "file_write", &link, "ask");
         check(
             vec![notes(Decision::Allow)],
             "file_write",

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::providers::{Cleaned, ToolNames, ToolSpec, clean_description, clean_schema};
-use crate::tools::{Effects, Registry, Tool, ToolCtx, ToolError, check_arguments};
+use crate::tools::{
+    Action, Effects, Registry, Tool, ToolCtx, ToolError, Workspace, check_arguments,
+};
 
 /// Makes the registry of these tools and what models are told of them, both in the same order.
 ///
@@ -94,6 +96,14 @@ impl Tool for Renamed {
             .map_or(Effects::SideEffect, |own| self.tool.effects(&own))
     }
 
+    /// Arguments that do not fit never run.
+    fn action(&self, arguments: &Value, workspace: &Workspace) -> Action {
+        self.own(arguments).map_or_else(
+            |_| Action::allowed(self.name()),
+            |own| self.tool.action(&own, workspace),
+        )
+    }
+
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {
         let own = self.own(arguments).map_err(ToolError::Failed)?;
         self.tool.run(&own, ctx)
@@ -105,7 +115,7 @@ mod tests {
     use super::*;
     use crate::chat::SessionId;
     use crate::threads::CancelToken;
-    use crate::tools::{WebSettings, Workspace, WorkspaceOptions, builtin};
+    use crate::tools::{WebSettings, WorkspaceOptions, builtin};
 
     /// Answers with its arguments.
     struct Echo(&'static str, Value);

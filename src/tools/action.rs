@@ -33,7 +33,8 @@ pub struct Action {
     pub reach: Reach,
     /// The command line it would run.
     pub command: Option<CommandLine>,
-    /// Files it would change, relative to the workspace.
+    /// Files it would change, relative to the workspace, without `.` and empty parts; a file reached by links is here
+    /// by both names.
     pub paths: Vec<String>,
     /// The host it would talk to, in lower case.
     pub host: Option<String>,
@@ -57,32 +58,48 @@ impl Action {
         }
     }
 
-    /// An action that changes one file of the workspace.
-    pub fn on_file(verb: &str, path: &str) -> Self {
-        let path = path.trim_start_matches("./");
-        let mut action = Self::allowed(format!("{verb} {path}"));
-        action.subject = Some(format!("{verb} {path}"));
-        action.paths = vec![path.to_owned()];
-        if is_instruction_file(path) {
+    /// An action that changes one file, given by its name relative to the workspace and, where links lead elsewhere, its
+    /// true name.
+    pub fn on_file(verb: &str, path: &str, real: Option<&str>) -> Self {
+        let path = plain(path);
+        let real = real.map(plain).filter(|real| *real != path);
+        let summary = match &real {
+            Some(real) => format!("{verb} {path} (really {real})"),
+            None => format!("{verb} {path}"),
+        };
+        let mut action = Self::allowed(summary.clone());
+        action.subject = Some(summary);
+        action.paths = [path].into_iter().chain(real).collect();
+        if action.paths.iter().any(|path| is_instruction_file(path)) {
             action.standing = Standing::Ask("this file tells PicoBot what to do later");
         }
         action
     }
 }
 
+/// Returns a path without `.` and empty parts, which lead nowhere.
+fn plain(path: &str) -> String {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
 /// Whether a file of the workspace is read as instructions in later turns: a skill.
 fn is_instruction_file(path: &str) -> bool {
-    let mut parts = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".");
     // A path that climbs is judged where it could end up.
     path.split('/').any(|part| part == "..") && path.contains("skills")
-        || parts.next() == Some("skills")
+        || path.split('/').next() == Some("skills")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::tools::testing::Bench;
 
     #[test]
     fn skills_are_instructions() {
@@ -90,17 +107,66 @@ mod tests {
             "skills/a/SKILL.md",
             "./skills/a.md",
             "x/../skills/a/SKILL.md",
+            "././/skills//a.md",
         ] {
-            let action = Action::on_file("write", path);
+            let action = Action::on_file("write", path, None);
             assert!(matches!(action.standing, Standing::Ask(_)), "{path}");
         }
         for path in ["notes.txt", "src/skills/a.rs", "技能/a.md"] {
-            let action = Action::on_file("write", path);
+            let action = Action::on_file("write", path, None);
             assert_eq!(action.standing, Standing::Allow, "{path}");
         }
-        assert_eq!(
-            Action::on_file("write", "./a b.txt").summary,
-            "write a b.txt"
+        let action = Action::on_file("write", "notes.txt", Some("skills/a.md"));
+        assert!(matches!(action.standing, Standing::Ask(_)));
+        assert_eq!(action.paths, ["notes.txt", "skills/a.md"]);
+        assert_eq!(action.summary, "write notes.txt (really skills/a.md)");
+    }
+
+    #[test]
+    fn spellings_of_a_path_are_one() {
+        for path in ["a b/c", "./a b/c", "a b//c", "././a b/./c/"] {
+            let action = Action::on_file("write", path, Some("a b/c"));
+            assert_eq!(action.summary, "write a b/c", "{path}");
+            assert_eq!(action.paths, ["a b/c"], "{path}");
+        }
+        assert_eq!(plain("//etc/./x"), "/etc/x");
+    }
+    #[test]
+    fn every_way_to_a_file_is_judged() {
+        let bench = Bench::new();
+        bench.put("skills/a.md", "x");
+        bench.put("notes/a.md", "x");
+        std::os::unix::fs::symlink("skills", bench.at("link")).unwrap();
+        std::os::unix::fs::symlink("../skills/a.md", bench.at("notes/b.md")).unwrap();
+        let root = bench.workspace.path().display().to_string();
+        for (path, expected) in [
+            (format!("{root}/skills/a.md"), vec!["skills/a.md"]),
+            (format!("{root}//./skills/new.md"), vec!["skills/new.md"]),
+            (
+                "link/new.md".to_owned(),
+                vec!["link/new.md", "skills/new.md"],
+            ),
+            ("notes/b.md".to_owned(), vec!["notes/b.md", "skills/a.md"]),
+            (
+                format!("{root}/notes/../skills/a.md"),
+                vec!["notes/../skills/a.md", "skills/a.md"],
+            ),
+        ] {
+            for tool in ["file_write", "file_edit"] {
+                let action =
+                    bench.action(tool, &json!({"path": path, "content": "y", "edits": []}));
+                assert_eq!(action.paths, expected, "{tool} {path}");
+                assert!(matches!(action.standing, Standing::Ask(_)), "{tool} {path}");
+            }
+        }
+        let action = bench.action(
+            "file_write",
+            &json!({"path": format!("{root}/a/b"), "content": ""}),
         );
+        assert_eq!(
+            (action.paths, action.standing),
+            (vec!["a/b".to_owned()], Standing::Allow)
+        );
+        assert!(!bench.at("a").exists());
     }
 }

@@ -131,7 +131,7 @@ impl Tool for Bash {
         Effects::SideEffect
     }
 
-    fn action(&self, arguments: &Value) -> Action {
+    fn action(&self, arguments: &Value, _: &Workspace) -> Action {
         let line = arguments["command"].as_str().unwrap_or_default();
         let command = CommandLine::parse(line);
         let mut manner = match arguments["cwd"].as_str().unwrap_or_default() {

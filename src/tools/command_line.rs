@@ -16,11 +16,93 @@ pub struct CommandLine {
 /// How deep `sh -c '…'` is followed.
 const MAX_DEPTH: usize = 4;
 
-/// Programs that run the program named behind them.
-const WRAPPERS: [&str; 18] = [
-    "sudo", "doas", "env", "nohup", "nice", "ionice", "timeout", "setsid", "stdbuf", "time",
-    "exec", "command", "builtin", "xargs", "busybox", "chroot", "unshare", "watch",
+/// A program that runs the program named behind it.
+struct Wrapper {
+    name: &'static str,
+    /// Letters of options whose value is the next word.
+    valued: &'static str,
+    /// Words of its own before the program.
+    operands: usize,
+}
+
+const fn wrapper(name: &'static str, valued: &'static str, operands: usize) -> Wrapper {
+    Wrapper {
+        name,
+        valued,
+        operands,
+    }
+}
+
+/// Sources: the manual pages of sudo, doas, GNU coreutils, findutils, util-linux and procps.
+const WRAPPERS: [Wrapper; 18] = [
+    wrapper("sudo", "CDRTUghprtu", 0),
+    wrapper("doas", "Cu", 0),
+    wrapper("env", "Cu", 0),
+    wrapper("nohup", "", 0),
+    wrapper("nice", "n", 0),
+    wrapper("ionice", "cn", 0),
+    wrapper("timeout", "ks", 1),
+    wrapper("setsid", "", 0),
+    wrapper("stdbuf", "eio", 0),
+    wrapper("time", "fo", 0),
+    wrapper("exec", "a", 0),
+    wrapper("command", "", 0),
+    wrapper("builtin", "", 0),
+    wrapper("xargs", "EILPadns", 0),
+    wrapper("busybox", "", 0),
+    wrapper("chroot", "", 1),
+    wrapper("unshare", "GRSw", 0),
+    wrapper("watch", "n", 0),
 ];
+
+/// Long options of these programs whose value may be the next word.
+const VALUED: [&str; 27] = [
+    "--user",
+    "--group",
+    "--host",
+    "--prompt",
+    "--chdir",
+    "--chroot",
+    "--close-from",
+    "--command-timeout",
+    "--other-user",
+    "--unset",
+    "--adjustment",
+    "--class",
+    "--classdata",
+    "--signal",
+    "--kill-after",
+    "--input",
+    "--output",
+    "--error",
+    "--format",
+    "--arg-file",
+    "--delimiter",
+    "--max-args",
+    "--max-chars",
+    "--max-procs",
+    "--interval",
+    "--root",
+    "--wd",
+];
+
+impl Wrapper {
+    fn of(program: &str) -> Option<&'static Self> {
+        WRAPPERS.iter().find(|wrapper| wrapper.name == program)
+    }
+
+    /// Whether the value of this option is the next word.
+    fn wants_value(&self, option: &str) -> bool {
+        if option.starts_with("--") {
+            return VALUED.contains(&option);
+        }
+        // In `-iu` the last letter may take a value; behind a letter that does, the rest is the value.
+        let letters = option.trim_start_matches('-');
+        letters
+            .find(|c| self.valued.contains(c))
+            .is_some_and(|at| at + 1 == letters.len())
+    }
+}
 
 /// Programs that run the text of `-c`.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ash", "ksh", "fish"];
@@ -56,7 +138,7 @@ pub fn base_name(program: &str) -> &str {
 }
 
 fn runs_others(name: &str) -> bool {
-    WRAPPERS.contains(&name)
+    Wrapper::of(name).is_some()
         || SHELLS.contains(&name)
         || [
             "python", "perl", "ruby", "node", "awk", "eval", ".", "source",
@@ -70,41 +152,96 @@ enum Token {
     Word(String),
     /// A command may begin behind it.
     Break,
+    /// The next word names a file.
+    Redirection,
+    /// A command inside the current one begins.
+    Open,
+    /// It ends; inside double quotes nothing but the rest of a word can follow.
+    Close {
+        in_quotes: bool,
+    },
+}
+
+/// Where in a command the next word is.
+#[derive(Clone, Default)]
+struct Place {
+    /// Behind the program's name.
+    has_program: bool,
+    /// Words that name no program, whatever they are.
+    skip: usize,
+    /// Behind a shell's name; whether the text of `-c` is next.
+    shell: Option<bool>,
+    /// Behind a wrapper's name, and how many operands it still takes.
+    wrapper: Option<(&'static Wrapper, usize)>,
 }
 
 fn collect(line: &str, depth: usize, programs: &mut Vec<String>) {
-    let mut at_start = true;
-    let mut shell: Option<bool> = None;
+    let mut place = Place::default();
+    let mut outer = Vec::new();
     for token in tokens(line) {
-        let word = match token {
-            Token::Break => {
-                at_start = true;
-                shell = None;
-                continue;
+        match token {
+            Token::Word(word) => take_word(word, &mut place, depth, programs),
+            Token::Break => place = Place::default(),
+            Token::Redirection => place.skip += 1,
+            Token::Open => outer.push(std::mem::take(&mut place)),
+            Token::Close { in_quotes } => {
+                let around: Place = outer.pop().unwrap_or_default();
+                let skip = around.skip;
+                // Outside quotes it may as well have been the sign behind a pattern of `case`.
+                place = if in_quotes {
+                    around
+                } else {
+                    Place {
+                        skip,
+                        ..Place::default()
+                    }
+                };
             }
-            Token::Word(word) => word,
-        };
-        if let Some(takes_text) = shell {
-            // Behind a shell's name: options, then the text of -c.
-            if takes_text && depth < MAX_DEPTH {
-                collect(&word, depth + 1, programs);
-                shell = None;
-            } else if word.starts_with('-') && word.contains('c') {
-                shell = Some(true);
-            }
-            continue;
         }
-        if !at_start || is_assignment(&word) || KEYWORDS.contains(&word.as_str()) {
-            continue;
+    }
+}
+
+fn take_word(word: String, place: &mut Place, depth: usize, programs: &mut Vec<String>) {
+    if place.skip > 0 {
+        place.skip -= 1;
+        return;
+    }
+    if let Some(takes_text) = place.shell {
+        // Behind a shell's name: options, then the text of -c, behind which options may still come.
+        let is_option = word.starts_with(['-', '+']);
+        if is_option && !word.starts_with("--") && word.contains('c') {
+            place.shell = Some(true);
+        } else if !is_option && takes_text && depth < MAX_DEPTH {
+            collect(&word, depth + 1, programs);
+            place.shell = None;
         }
-        if !is_program(&word) {
-            // An option or a number of a wrapper.
-            continue;
+        return;
+    }
+    if place.has_program || is_assignment(&word) || KEYWORDS.contains(&word.as_str()) {
+        return;
+    }
+    if let Some((wrapper, operands)) = &mut place.wrapper {
+        if word.starts_with('-') {
+            place.skip = usize::from(wrapper.wants_value(&word));
+            return;
         }
-        let name = base_name(&word);
-        at_start = WRAPPERS.contains(&name);
-        shell = SHELLS.contains(&name).then_some(false);
-        programs.push(word);
+        if *operands > 0 {
+            *operands -= 1;
+            return;
+        }
+    }
+    if !is_program(&word) {
+        return;
+    }
+    let name = base_name(&word);
+    place.wrapper = Wrapper::of(name).map(|wrapper| (wrapper, wrapper.operands));
+    place.has_program = place.wrapper.is_none();
+    place.shell = SHELLS.contains(&name).then_some(false);
+    let is_text = word.contains(char::is_whitespace) && depth < MAX_DEPTH;
+    programs.push(word.clone());
+    if is_text {
+        // What `eval`, `watch` and `env -S` run is a line of its own.
+        collect(&word, depth + 1, programs);
     }
 }
 
@@ -125,68 +262,165 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Splits a line into words and breaks; whatever starts a command inside another (`$(`, a backtick) is a break too.
+/// Splits a line into words and signs; what stands in `$(…)`, in backticks and in `<(…)` comes before the word around it.
 fn tokens(line: &str) -> Vec<Token> {
-    let mut out = Vec::new();
-    let mut word = String::new();
-    let mut in_word = false;
+    let mut reader = Reader::default();
     let mut chars = line.chars().peekable();
-    let mut double = false;
-    let end_word = |word: &mut String, in_word: &mut bool, out: &mut Vec<Token>| {
-        if *in_word {
-            out.push(Token::Word(std::mem::take(word)));
-            *in_word = false;
-        }
-    };
     while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
         match c {
             '\\' => {
                 if let Some(next) = chars.next()
                     && next != '\n'
                 {
-                    word.push(next);
-                    in_word = true;
+                    reader.push(next);
                 }
             }
-            '\'' if !double => {
-                in_word = true;
-                for quoted in chars.by_ref().take_while(|c| *c != '\'') {
-                    word.push(quoted);
-                }
+            '\'' if !reader.in_quotes => {
+                reader.in_word = true;
+                reader
+                    .word
+                    .extend(chars.by_ref().take_while(|c| *c != '\''));
             }
             '"' => {
-                double = !double;
-                in_word = true;
+                reader.in_quotes = !reader.in_quotes;
+                reader.in_word = true;
             }
-            '`' => {
-                end_word(&mut word, &mut in_word, &mut out);
-                out.push(Token::Break);
-            }
-            '$' | '<' | '>' if chars.peek() == Some(&'(') => {
+            '`' => reader.backtick(),
+            '$' if next == Some('(') => {
                 chars.next();
-                end_word(&mut word, &mut in_word, &mut out);
-                out.push(Token::Break);
+                reader.open(Inner::Substitution);
             }
-            _ if double => word.push(c),
-            ';' | '&' | '|' | '\n' | '(' | ')' => {
-                end_word(&mut word, &mut in_word, &mut out);
-                out.push(Token::Break);
+            _ if reader.in_quotes => reader.push(c),
+            '<' | '>' if next == Some('(') => {
+                chars.next();
+                reader.open(Inner::Substitution);
             }
-            '#' if !in_word => {
+            '<' | '>' => {
+                // A number right before it is no word.
+                if reader.word.bytes().all(|byte| byte.is_ascii_digit()) {
+                    reader.word.clear();
+                    reader.in_word = false;
+                }
+                reader.sign(Token::Redirection);
+                while chars.next_if(|c| "<>&|".contains(*c)).is_some() {}
+            }
+            '(' => {
+                reader.end_word();
+                reader.open(Inner::Subshell);
+            }
+            ')' => reader.close_parenthesis(),
+            '&' if next == Some('>') => reader.end_word(),
+            ';' | '&' | '|' | '\n' => reader.sign(Token::Break),
+            '#' if !reader.in_word => {
                 // A comment up to the end of its line.
                 for _ in chars.by_ref().take_while(|c| *c != '\n') {}
-                out.push(Token::Break);
+                reader.sign(Token::Break);
             }
-            '<' | '>' => end_word(&mut word, &mut in_word, &mut out),
-            c if c.is_whitespace() => end_word(&mut word, &mut in_word, &mut out),
-            c => {
-                word.push(c);
-                in_word = true;
-            }
+            c if c.is_whitespace() => reader.end_word(),
+            c => reader.push(c),
         }
     }
-    end_word(&mut word, &mut in_word, &mut out);
-    out
+    reader.end_word();
+    // What is still open is read as if it ended here.
+    while let Some(around) = reader.outer.pop() {
+        reader.restore(around);
+        reader.end_word();
+    }
+    reader.out
+}
+
+/// What a command inside another stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inner {
+    /// `(…)`
+    Subshell,
+    /// `$(…)`, `<(…)` and `>(…)`: part of a word.
+    Substitution,
+    /// The same in its old spelling.
+    Backticks,
+}
+
+/// The word around a command inside another.
+struct Around {
+    inner: Inner,
+    word: String,
+    in_word: bool,
+    in_quotes: bool,
+}
+
+/// A line being split.
+#[derive(Default)]
+struct Reader {
+    out: Vec<Token>,
+    word: String,
+    in_word: bool,
+    /// Inside double quotes.
+    in_quotes: bool,
+    outer: Vec<Around>,
+}
+
+impl Reader {
+    fn push(&mut self, c: char) {
+        self.word.push(c);
+        self.in_word = true;
+    }
+
+    fn end_word(&mut self) {
+        if std::mem::take(&mut self.in_word) {
+            self.out.push(Token::Word(std::mem::take(&mut self.word)));
+        }
+    }
+
+    fn sign(&mut self, token: Token) {
+        self.end_word();
+        self.out.push(token);
+    }
+
+    fn open(&mut self, inner: Inner) {
+        self.out.push(Token::Open);
+        self.outer.push(Around {
+            inner,
+            word: std::mem::take(&mut self.word),
+            in_word: inner != Inner::Subshell,
+            in_quotes: std::mem::take(&mut self.in_quotes),
+        });
+        self.in_word = false;
+    }
+
+    fn backtick(&mut self) {
+        let is_open = |around: &Around| around.inner == Inner::Backticks;
+        if self.outer.last().is_some_and(is_open) {
+            self.close();
+        } else {
+            self.open(Inner::Backticks);
+        }
+    }
+
+    fn close_parenthesis(&mut self) {
+        let is_open = |around: &Around| around.inner != Inner::Backticks;
+        if self.outer.last().is_some_and(is_open) {
+            self.close();
+        } else {
+            self.sign(Token::Break);
+        }
+    }
+
+    fn close(&mut self) {
+        self.end_word();
+        if let Some(around) = self.outer.pop() {
+            self.restore(around);
+        }
+    }
+
+    fn restore(&mut self, around: Around) {
+        self.out.push(Token::Close {
+            in_quotes: around.in_quotes,
+        });
+        self.word = around.word;
+        self.in_word = around.in_word;
+        self.in_quotes = around.in_quotes;
+    }
 }
 
 /// Signs whose meaning depends on the shell, the files there are, or the environment.
@@ -249,6 +483,34 @@ mod tests {
             ("echo 'a; reboot' \"b | halt\"", vec!["echo"]),
             ("# reboot\nls", vec!["ls"]),
             ("写 文件", vec!["写"]),
+            ("echo \"$(sudo reboot)\"", vec!["echo", "sudo", "reboot"]),
+            ("echo \"a `halt` b\" c", vec!["echo", "halt"]),
+            ("echo \"$(date) init\" reboot", vec!["echo", "date"]),
+            ("echo \"$(sudo x", vec!["echo", "sudo", "x"]),
+            (
+                "bash -c \"$(date); sudo x\"",
+                vec!["bash", "date", "sudo", "x"],
+            ),
+            (">/dev/null sudo x", vec!["sudo", "x"]),
+            ("2>&1 >>log sudo x", vec!["sudo", "x"]),
+            (">a$(date) sudo x", vec!["date", "sudo", "x"]),
+            ("ls > f halt 2>&1 reboot &> g init", vec!["ls"]),
+            ("cat < <(halt)", vec!["cat", "halt"]),
+            ("> >(ls) sudo x", vec!["ls", "sudo", "x"]),
+            ("sudo -u $(id) halt", vec!["sudo", "id", "halt"]),
+            ("timeout 5s sudo x", vec!["timeout", "sudo", "x"]),
+            ("timeout -s KILL -k 1 1.5m halt", vec!["timeout", "halt"]),
+            ("timeout 2>/dev/null 5s halt", vec!["timeout", "halt"]),
+            ("env -u X sudo y", vec!["env", "sudo", "y"]),
+            ("env -uX A=1 halt", vec!["env", "halt"]),
+            ("sudo --user me ls init", vec!["sudo", "ls"]),
+            ("xargs -0 -n 1 grep init", vec!["xargs", "grep"]),
+            ("7z x a", vec!["7z"]),
+            ("bash --norc -c 'sudo x'", vec!["bash", "sudo", "x"]),
+            ("bash -c -e 'sudo x'", vec!["bash", "sudo", "x"]),
+            ("bash --rcfile init -c halt", vec!["bash", "halt"]),
+            ("eval 'halt; ls'", vec!["halt; ls", "halt", "ls"]),
+            ("case a in a) halt;; esac", vec!["case", "halt", "esac"]),
             ("", vec![]),
         ] {
             assert_eq!(programs(line), expected, "{line}");

@@ -11,7 +11,7 @@ use super::encoding::{detect, detect_utf16};
 use super::seen::{Knowledge, SeenFiles, hash};
 use super::words::{file_error, size_text};
 use super::workspace::{FileError, Target};
-use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, Workspace};
 
 /// Writes whole files.
 pub(super) struct FileWrite {
@@ -35,8 +35,9 @@ impl TypedTool for FileWrite {
         Effects::SideEffect
     }
 
-    fn action_of(&self, args: &FileWriteArgs) -> Action {
-        Action::on_file("write", &args.path)
+    fn action_of(&self, args: &FileWriteArgs, workspace: &Workspace) -> Action {
+        let (name, real) = workspace.names(&args.path);
+        Action::on_file("write", &name, real.as_deref())
     }
 
     fn call(&self, args: FileWriteArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

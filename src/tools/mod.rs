@@ -122,7 +122,7 @@ pub trait Tool: Send + Sync {
     fn effects(&self, arguments: &Value) -> Effects;
 
     /// Tells what a call would do, for the approval policy and for the person who may be asked.
-    fn action(&self, _arguments: &Value) -> Action {
+    fn action(&self, _arguments: &Value, _workspace: &Workspace) -> Action {
         Action::allowed(self.name())
     }
 

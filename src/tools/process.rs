@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::processes::{Look, ProcessInfo, ProcessPort, Processes};
-use super::{Action, Effects, Reach, Standing, Tool, ToolCtx, ToolError, typed_schema};
+use super::{Action, Effects, Reach, Standing, Tool, ToolCtx, ToolError, Workspace, typed_schema};
 
 /// How long a killed process may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -67,7 +67,7 @@ impl Tool for Process {
         }
     }
 
-    fn action(&self, arguments: &Value) -> Action {
+    fn action(&self, arguments: &Value, _: &Workspace) -> Action {
         let id = arguments["id"].as_str().unwrap_or_default();
         match arguments["input"].as_str() {
             Some(input) if self.unconfined => {

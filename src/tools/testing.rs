@@ -7,7 +7,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    Effects, Registry, ToolCtx, ToolError, WebSettings, Workspace, WorkspaceOptions, builtin,
+    Action, Effects, Registry, ToolCtx, ToolError, WebSettings, Workspace, WorkspaceOptions,
+    builtin,
 };
 use crate::chat::{Image, SessionId};
 use crate::threads::CancelToken;
@@ -103,6 +104,12 @@ impl Bench {
     /// Tells what running a call again would do.
     pub(super) fn effects(&self, name: &str, arguments: &Value) -> Effects {
         self.tools.get(name).unwrap().effects(arguments)
+    }
+
+    /// Tells what a call would do.
+    pub(super) fn action(&self, name: &str, arguments: &Value) -> Action {
+        let tool = self.tools.get(name).unwrap();
+        tool.action(arguments, &self.workspace)
     }
 
     /// Runs a call that must work.

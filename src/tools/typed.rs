@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::schema::typed_schema;
-use super::{Action, Effects, Tool, ToolCtx, ToolError};
+use super::{Action, Effects, Tool, ToolCtx, ToolError, Workspace};
 
 /// A tool with typed arguments; every such type is a [`Tool`].
 ///
@@ -27,7 +27,7 @@ pub trait TypedTool: Send + Sync {
     fn effects_of(&self, args: &Self::Args) -> Effects;
 
     /// Tells what a call would do, for the approval policy.
-    fn action_of(&self, _args: &Self::Args) -> Action {
+    fn action_of(&self, _args: &Self::Args, _workspace: &Workspace) -> Action {
         Action::allowed(Self::NAME)
     }
 
@@ -54,9 +54,11 @@ impl<T: TypedTool> Tool for T {
     }
 
     /// Arguments that cannot be read never run.
-    fn action(&self, arguments: &Value) -> Action {
-        T::Args::deserialize(arguments)
-            .map_or_else(|_| Action::allowed(T::NAME), |args| self.action_of(&args))
+    fn action(&self, arguments: &Value, workspace: &Workspace) -> Action {
+        T::Args::deserialize(arguments).map_or_else(
+            |_| Action::allowed(T::NAME),
+            |args| self.action_of(&args, workspace),
+        )
     }
 
     fn run(&self, arguments: &Value, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

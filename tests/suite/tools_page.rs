@@ -44,13 +44,13 @@ const NOTES: [(&str, &str); 10] = [
     (
         "web_fetch",
         "Pages become Markdown with title and links; GBK and other charsets are decoded; scripts do not run. 12,000 characters \
-         at a time; reading on downloads nothing. Only public addresses, 5 MiB, 30 s, 5 redirects. The text is marked as \
+         at a time; reading on downloads nothing. Only public addresses, 5 MiB (2 MiB as text), 30 s, 5 redirects. The text is marked as \
          untrusted.",
     ),
     (
         "http_request",
         "The same limits and the same guard. Anything but GET, HEAD and OPTIONS asks a person first, unless a rule allows it. \
-         Authorization and custom headers are dropped when a redirect leads elsewhere.",
+         Authorization and custom headers are dropped when a redirect leads elsewhere; what sends data does not follow there. \"Always\" holds for one method, scheme, host and port.",
     ),
     (
         "bash",

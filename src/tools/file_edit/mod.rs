@@ -17,7 +17,7 @@ use super::encoding::{Found as Encoding, detect, detect_utf16};
 use super::seen::{ContentHash, Knowledge, SeenFiles, hash};
 use super::words::file_error;
 use super::workspace::{FileError, Target};
-use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, Workspace};
 use text::Text;
 
 /// Most edits of one call.
@@ -86,8 +86,9 @@ impl TypedTool for FileEdit {
         Effects::SideEffect
     }
 
-    fn action_of(&self, args: &FileEditArgs) -> Action {
-        Action::on_file("edit", &args.path)
+    fn action_of(&self, args: &FileEditArgs, workspace: &Workspace) -> Action {
+        let (name, real) = workspace.names(&args.path);
+        Action::on_file("edit", &name, real.as_deref())
     }
 
     fn call(&self, args: FileEditArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

@@ -156,17 +156,25 @@ fn redirect(wanted: &mut Wanted, status: u16, target: &str) -> Result<(), ToolEr
             "Refused: {from} redirects from https to plain http ({to})."
         )));
     }
-    if from.origin() != to.origin() {
-        wanted
-            .headers
-            .retain(|(name, _)| HARMLESS_HEADERS.contains(&name.as_str()));
-    }
     let becomes_get = status == 303 && wanted.method != "HEAD"
         || matches!(status, 301 | 302) && wanted.method == "POST";
     if becomes_get {
         wanted.method = "GET".to_owned();
         wanted.body = None;
         wanted.headers.retain(|(name, _)| name != "content-type");
+    }
+    if wanted.url.origin() != to.origin() {
+        // Whoever agreed to this request agreed to this machine.
+        if !matches!(wanted.method.as_str(), "GET" | "HEAD") || wanted.body.is_some() {
+            return Err(ToolError::failed(format!(
+                "{} redirects to another machine or port: {to}. Nothing was sent there; if that is right, make the \
+                 request to that address.",
+                wanted.url
+            )));
+        }
+        wanted
+            .headers
+            .retain(|(name, _)| HARMLESS_HEADERS.contains(&name.as_str()));
     }
     wanted.url = to;
     Ok(())

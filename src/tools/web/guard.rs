@@ -224,6 +224,19 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     })
 }
 
+/// Returns the host that an address names, in lower case and without the dot of a complete name.
+pub(super) fn host_of(url: &Url) -> Option<String> {
+    let host = url.host_str()?.trim_end_matches('.');
+    Some(host.to_ascii_lowercase())
+}
+
+/// Returns scheme, host and port of an address, as in `https://api.example.com:443`.
+pub(super) fn origin_of(url: &Url) -> Option<String> {
+    let host = host_of(url)?;
+    let port = url.port_or_known_default()?;
+    Some(format!("{}://{host}:{port}", url.scheme()))
+}
+
 fn looks_like_host(text: &str) -> bool {
     let Some((host, rest)) = text.split_once(':') else {
         return false;

@@ -44,11 +44,16 @@ const BLOCKS: [&str; 22] = [
 /// Text shorter than this is no page: then everything counts.
 const MIN_TEXT: usize = 200;
 
+/// Largest text of a page, in bytes; short marks of a page can become much longer.
+pub(super) const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
+
 /// A page as text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) title: String,
     pub(super) text: String,
+    /// It went on.
+    pub(super) cut: bool,
 }
 
 /// Reads a page; links are made absolute by `base`.
@@ -110,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read(mut self) -> Page {
-        while self.at < self.html.len() {
+        while self.at < self.html.len() && !self.is_full() {
             let rest = &self.html[self.at..];
             match rest.find('<') {
                 Some(0) => self.markup(rest),
@@ -120,15 +125,16 @@ impl<'a> Reader<'a> {
                 }
                 None => {
                     self.text(rest);
-                    break;
+                    self.at = self.html.len();
                 }
             }
         }
+        let cut = self.is_full();
         self.close_link();
-        self.finish()
+        self.finish(cut)
     }
 
-    fn finish(mut self) -> Page {
+    fn finish(mut self, cut: bool) -> Page {
         if self.content_open > 0
             && let Some((_, end)) = self.content.last_mut()
         {
@@ -144,10 +150,17 @@ impl<'a> Reader<'a> {
         } else {
             self.out
         };
+        let mut text = tidied(&chosen);
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         Page {
             title: collapsed(&self.title),
-            text: tidied(&chosen),
+            text,
+            cut,
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= MAX_TEXT_BYTES
     }
 
     /// Handles what begins with `<`.
@@ -412,6 +425,9 @@ impl<'a> Reader<'a> {
         let text = decoded(raw);
         if self.pre {
             for (n, line) in text.split('\n').enumerate() {
+                if self.is_full() {
+                    return;
+                }
                 if n > 0 {
                     self.out.push('\n');
                 }
@@ -421,6 +437,9 @@ impl<'a> Reader<'a> {
             return;
         }
         for word in text.split_inclusive(char::is_whitespace) {
+            if self.is_full() {
+                return;
+            }
             let bare = word.trim_end();
             if !bare.is_empty() {
                 self.push(bare);
@@ -802,6 +821,22 @@ mod tests {
                 .text
                 .contains("word word")
         );
+    }
+
+    #[test]
+    fn a_page_that_grows_is_cut() {
+        let quotes = "<blockquote>".repeat(16);
+        for html in [
+            "<a href=?>字</a> ".repeat(200_000),
+            format!("{quotes}<pre>{}", "\n".repeat(4 << 20)),
+            "word ".repeat(1 << 20),
+            "<li>".repeat(1 << 20),
+        ] {
+            let page = read(&html);
+            assert!(page.cut, "{html:.40}");
+            assert!(page.text.len() <= MAX_TEXT_BYTES, "{html:.40}");
+        }
+        assert!(!read("<p>short").cut);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::fetch::{Fetched, Wanted, fetch};
-use super::guard::{Guard, parse};
+use super::guard::{Guard, host_of, origin_of, parse};
 use super::page::{Body, body_of};
 use crate::tools::untrusted::untrusted;
 use crate::tools::words::size_text;
-use crate::tools::{Action, Effects, Reach, Standing, ToolCtx, ToolError, TypedTool};
+use crate::tools::{Action, Effects, Reach, Standing, ToolCtx, ToolError, TypedTool, Workspace};
 
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 8 * 1024;
@@ -115,16 +115,18 @@ impl TypedTool for HttpRequest {
         }
     }
 
-    fn action_of(&self, args: &HttpRequestArgs) -> Action {
+    fn action_of(&self, args: &HttpRequestArgs, _: &Workspace) -> Action {
         let method = args.method().name();
         let mut action = Action::allowed(format!("{method} {}", args.url));
-        action.host = parse(&args.url)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned));
+        let url = parse(&args.url).ok();
+        action.host = url.as_ref().and_then(host_of);
         if !args.reads_only() {
             action.reach = Reach::Outside;
             action.standing = Standing::Ask("this sends data to another machine");
-            action.subject = action.host.as_ref().map(|host| format!("{method} {host}"));
+            action.subject = url
+                .as_ref()
+                .and_then(origin_of)
+                .map(|origin| format!("{method} {origin}"));
         }
         action
     }

@@ -96,7 +96,11 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn redirect(to: &str) -> Vec<u8> {
-    answer("302 Found", &format!("location: {to}\r\n"), b"")
+    moved("302 Found", to)
+}
+
+fn moved(status: &str, to: &str) -> Vec<u8> {
+    answer(status, &format!("location: {to}\r\n"), b"")
 }
 
 /// Gives `*.test` the address of loopback, and what it was told for other names.
@@ -306,10 +310,17 @@ fn reading_and_changing_are_told_apart() {
     assert_eq!(effects("POST"), Effects::SideEffect);
     let with_body = json!({"url": "https://a.test", "method": "GET", "body": "x"});
     assert_eq!(tool.effects(&with_body), Effects::SideEffect);
-    let action = tool.action(&json!({"url": "HTTPS://A.Test:8443/x", "method": "POST"}));
+    let action_of = |url: &str, method: &str| {
+        let arguments = json!({"url": url, "method": method});
+        tool.action(&arguments, &web.bench.workspace)
+    };
+    let action = action_of("HTTPS://A.Test.:8443/x", "POST");
     assert_eq!(action.host.as_deref(), Some("a.test"));
+    assert_eq!(action.subject.as_deref(), Some("POST https://a.test:8443"));
     assert!(matches!(action.standing, crate::tools::Standing::Ask(_)));
-    let action = tool.action(&json!({"url": "https://a.test"}));
+    let action = action_of("a.test", "POST");
+    assert_eq!(action.subject.as_deref(), Some("POST https://a.test:443"));
+    let action = action_of("https://a.test", "GET");
     assert_eq!(action.standing, crate::tools::Standing::Allow);
 }
 
@@ -321,6 +332,7 @@ fn redirects_are_followed_with_care() {
     let target = format!("http://other.test:{}/end", other.address.port());
     let server = Server::start(move |request| match request.split(' ').nth(1).unwrap() {
         "/other" => redirect(&target),
+        "/kept" => moved("307 Temporary Redirect", &target),
         "/same" => redirect("/end"),
         "/loop" => redirect("/loop"),
         "/file" => redirect("file:///etc/passwd"),
@@ -335,6 +347,18 @@ fn redirects_are_followed_with_care() {
         "{shown}"
     );
     assert!(!shown.contains("secret"), "{shown}");
+    let refused = web.err("http_request", post("/kept"));
+    assert!(
+        refused.contains("another machine or port: http://other.test"),
+        "{refused}"
+    );
+    let mut get = json!({"url": server.url("/kept"), "headers": headers});
+    assert!(web.ok("http_request", get.clone()).contains("GET /end"));
+    get["method"] = json!("DELETE");
+    assert!(
+        web.err("http_request", get.clone())
+            .contains("Nothing was sent there")
+    );
     let shown = web.ok("http_request", post("/same"));
     assert!(shown.contains("authorization: Bearer secret"), "{shown}");
     assert!(

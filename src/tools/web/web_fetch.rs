@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::fetch::{Fetched, MAX_BODY_BYTES, Wanted, fetch};
-use super::guard::{Guard, parse};
-use super::html::markdown;
+use super::guard::{Guard, host_of, parse};
+use super::html::{MAX_TEXT_BYTES, markdown};
 use super::page::{Body, body_of};
 use crate::media;
 use crate::tools::untrusted::untrusted;
 use crate::tools::words::size_text;
-use crate::tools::{Action, Effects, ToolCtx, ToolError, TypedTool};
+use crate::tools::{Action, Effects, ToolCtx, ToolError, TypedTool, Workspace};
 
 /// Characters shown of a page at a time.
 const PAGE_CHARS: usize = 12_000;
@@ -42,7 +42,8 @@ struct Text {
     url: String,
     title: String,
     text: String,
-    cut: bool,
+    /// What was cut off is beyond this many bytes.
+    cut: Option<usize>,
 }
 
 /// Arguments of [`WebFetch`].
@@ -93,11 +94,9 @@ impl TypedTool for WebFetch {
         Effects::ReadOnly
     }
 
-    fn action_of(&self, args: &WebFetchArgs) -> Action {
+    fn action_of(&self, args: &WebFetchArgs, _: &Workspace) -> Action {
         let mut action = Action::allowed(format!("read {}", args.url));
-        action.host = parse(&args.url)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned));
+        action.host = parse(&args.url).ok().as_ref().and_then(host_of);
         action
     }
 
@@ -169,9 +168,13 @@ fn read(fetched: &Fetched) -> Result<Text, ToolError> {
             words.replace('\n', " ").trim()
         )));
     }
+    let mut cut = fetched.cut.then_some(MAX_BODY_BYTES);
     let (title, text) = match body_of(fetched) {
         Body::Html(html) => {
             let page = markdown(&html, &fetched.url);
+            if page.cut {
+                cut = Some(MAX_TEXT_BYTES);
+            }
             (page.title, page.text)
         }
         Body::Text(text) => (String::new(), text.into_owned()),
@@ -188,7 +191,7 @@ fn read(fetched: &Fetched) -> Result<Text, ToolError> {
         url,
         title,
         text,
-        cut: fetched.cut,
+        cut,
     })
 }
 
@@ -217,10 +220,10 @@ fn show(page: &Text, offset: usize, boundary: &str) -> Result<String, ToolError>
         out.push_str(&format!(
             "\n[characters {offset}–{end} of {total}; go on with offset {end}]"
         ));
-    } else if page.cut {
+    } else if let Some(limit) = page.cut {
         out.push_str(&format!(
             "\n[the page was cut at {}]",
-            size_text(MAX_BODY_BYTES as u64)
+            size_text(limit as u64)
         ));
     }
     Ok(out)

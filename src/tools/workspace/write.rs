@@ -40,6 +40,18 @@ impl Target {
 }
 
 impl Workspace {
+    /// Tells what rules call the place that a path names for writing: its name relative to the workspace and, if links or
+    /// `..` lead elsewhere, its true name. A path that nothing can be written to comes back as it is.
+    pub fn names(&self, path: &str) -> (String, Option<String>) {
+        let Ok(relative) = self.relative(path) else {
+            return (path.to_owned(), None);
+        };
+        let name = relative.to_string_lossy().into_owned();
+        let real = self.target(path).ok().map(|target| target.name());
+        let elsewhere = real.filter(|real| *real != name);
+        (name, elsewhere)
+    }
+
     /// Finds the place a path names, for writing. Changes nothing yet.
     pub fn target(&self, path: &str) -> Result<Target, FileError> {
         let relative = self.relative(path)?;

@@ -214,8 +214,17 @@ impl Supervisor {
         if self.childless {
             return Hunt::default();
         }
+        // One sweep kills all there are, however many; from then on it is they who need the processor, to die. Without a
+        // sweeper many must be outrun, few must not be starved.
+        let seen = descendants(getpid().as_raw_pid()).len();
+        if let Some(sweeper) = sweeper {
+            sweeper.sweep();
+        }
+        if sweeper.is_some() || seen <= FEW_PROCESSES {
+            let _ = setpriority_process(None, 0);
+        }
         let hunted = match sweeper {
-            Some(sweeper) => self.sweep_all(sweeper),
+            Some(sweeper) => self.sweep_all(sweeper, seen),
             None => hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
                 wait::for_input(&self.wake, SETTLE);
                 self.drain();
@@ -230,10 +239,9 @@ impl Supervisor {
         }
     }
 
-    /// Kills everything confined with single calls, which nothing can outrun.
-    fn sweep_all(&mut self, sweeper: &Sweeper) -> Hunt {
+    /// Kills everything confined, `killed` of which were seen, with single calls, which nothing can outrun.
+    fn sweep_all(&mut self, sweeper: &Sweeper, killed: usize) -> Hunt {
         let end = Instant::now() + HUNT_BUDGET;
-        let killed = descendants(getpid().as_raw_pid()).len();
         loop {
             sweeper.sweep();
             wait::for_input(&self.wake, SETTLE);

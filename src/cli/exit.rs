@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::terminal::shown_on;
 use crate::gateway::door::DoorError;
 use crate::storage::{LockError, StorageError};
 
@@ -60,7 +61,7 @@ impl Failure {
         self
     }
 
-    /// Writes the failure to stderr; a closed stderr is no reason to fail differently.
+    /// Writes the failure to stderr, to a terminal without what it would obey; a closed stderr is no reason to fail differently.
     pub(super) fn print(&self) {
         if self.message.is_empty() {
             return;
@@ -69,7 +70,9 @@ impl Failure {
         if let Some(hint) = &self.hint {
             text.push_str(&format!("hint: {hint}\n"));
         }
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let mut err = std::io::stderr();
+        let text = shown_on(&err, &text);
+        let _ = err.write_all(text.as_bytes());
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Global;
 use super::exit::{self, Failure};
+use super::terminal::shown_on;
 use crate::client::DialError;
 use crate::config::{self, LoadOptions, Loaded, Secret};
 use crate::gateway::door::token;
@@ -78,9 +79,11 @@ pub(super) fn start_log(
     Ok(redactor)
 }
 
-/// Writes a line to stderr; a closed stderr is ignored.
+/// Writes a line to stderr, to a terminal without what it would obey; a closed stderr is ignored.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let mut err = std::io::stderr();
+    let text = shown_on(&err, text);
+    let _ = writeln!(err, "{text}");
 }
 
 /// Returns the address of the gateway that holds a database's lock; `None` for another holder or one that is not ready.

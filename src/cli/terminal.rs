@@ -1,13 +1,17 @@
 //! What commands print, and what they ask before they destroy something.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 use super::exit::{self, Failure};
 
-/// Writes to stdout; whoever has closed it wants no more.
+/// Writes to stdout, to a terminal without what it would obey; whoever has closed it wants no more.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out
+        .write_all(shown_on(&out, text).as_bytes())
+        .and_then(|()| out.flush())
+    {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(exit::AGENT, format!("cannot print: {error}")))
         }
@@ -50,8 +54,27 @@ pub(super) fn preview(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// Returns a text as it may be written there: pipes and files get all of it.
+pub(super) fn shown_on<'a>(target: &impl IsTerminal, text: &'a str) -> Cow<'a, str> {
+    if target.is_terminal() {
+        harmless(text)
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A text without anything a terminal would obey; line ends and tabs stay.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || is_bidi(c);
+    if text.contains(is_obeyed) {
+        Cow::Owned(text.chars().filter(|c| !is_obeyed(*c)).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes a size for people.
@@ -82,6 +105,16 @@ mod tests {
         assert_eq!(preview("a\n\tb\u{1b}[31m \u{202e}c", 20), "a b[31m c");
         assert_eq!(preview("很长的一段话", 3), "很长的…");
         assert_eq!(preview("", 3), "");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_left_out() {
+        let hostile = "a\u{1b}[31m\tb\r\nc\u{7}\u{9b}2J\u{7f}\u{202e}d\u{2066}e\u{61c}";
+        assert_eq!(harmless(hostile), "a[31m\tb\nc2Jde");
+        let family = "一家👨‍👩‍👧\n\tعربي";
+        assert!(matches!(harmless(family), Cow::Borrowed(same) if same == family));
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(shown_on(&file, hostile), hostile, "files get all of it");
     }
 
     #[test]

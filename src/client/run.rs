@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::net::{Net, NetEvent};
 use super::options::{ClientError, Ended, Opening, Options, StartGateway};
 use super::outside;
-use super::state::{Effect, Event, Moment, Settings, Start, State, short_address, update};
+use super::state::{Effect, Event, Moment, NOWHERE, Settings, Start, State, short_address, update};
 use super::terminal::{Screen, give_back};
 use super::text::Widths;
 use super::view::SPIN_MS;
@@ -26,6 +26,8 @@ use crate::wire::ClientMessage;
 /// Shortest time between two frames, and over a network terminal.
 const FRAME: Duration = Duration::from_millis(16);
 const FRAME_OVER_SSH: Duration = Duration::from_millis(33);
+/// Longest pause after a frame: a terminal that was held for minutes must not hold the next frame.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Signs of work turn more slowly over a network terminal.
 const SPIN_OVER_SSH_MS: u64 = 1_000;
 /// How long the threads are waited for at the end.
@@ -131,7 +133,7 @@ impl Client {
     ) -> Result<Option<i32>, ClientError> {
         let looped = catch_unwind(AssertUnwindSafe(|| self.turn(state, signals)));
         give_back();
-        let session = state.session().unwrap_or_default().to_owned();
+        let session = state.session().unwrap_or(NOWHERE).to_owned();
         let draft = state.draft();
         let saved = self.files.save_draft(&session, &draft);
         if let Err(error) = saved {
@@ -163,7 +165,8 @@ impl Client {
                 state.now = self.moment();
                 self.screen.draw(state)?;
                 state.is_dirty = false;
-                next_frame = now + self.frame;
+                let drawn = Instant::now();
+                next_frame = drawn + pause(self.frame, drawn - now);
             }
             let due = state
                 .next_due(self.spin_ms)
@@ -318,6 +321,11 @@ impl Client {
     }
 }
 
+/// Returns how long nothing is drawn after a frame that took so long: drawing takes at most a fifth of the time.
+fn pause(frame: Duration, took: Duration) -> Duration {
+    frame.max(took.saturating_mul(4).min(MAX_PAUSE))
+}
+
 fn note_failure(result: io::Result<()>, what: &str, events: &mut VecDeque<Event>) {
     if let Err(error) = result {
         events.push_back(Event::Note(format!("{what}: {error}")));
@@ -353,5 +361,18 @@ impl SignalThread {
     fn stop(self) {
         self.handle.close();
         let _ = self.thread.join_within(END_LIMIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_frames_are_followed_by_long_pauses() {
+        let ms = Duration::from_millis;
+        assert_eq!(pause(FRAME, ms(1)), FRAME);
+        assert_eq!(pause(FRAME, ms(50)), ms(200));
+        assert_eq!(pause(FRAME, Duration::MAX), MAX_PAUSE);
     }
 }

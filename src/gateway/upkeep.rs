@@ -1,15 +1,16 @@
 //! The `upkeep` thread: once a day it makes a backup, archives idle dialogs, and forgets what nobody needs any more.
 //!
 //! It waits for its next due time and does nothing in between. Work is cut into small transactions, so that turns wait
-//! for none of it. Not here: what the pieces do (`storage`), what may be forgotten of memories.
+//! for none of it. Not here: what the pieces do (`storage`, `channels/feishu`), what may be
+//! forgotten of memories.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
+use crate::channels::feishu::delete_old_files;
 use crate::config::Config;
 use crate::observability::test_millis;
 use crate::storage::{Db, StorageError, Sweep};
@@ -25,8 +26,6 @@ const AGAIN: Duration = Duration::from_secs(3_600);
 const IDS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// Deliveries that did not arrive can be sent by hand so long.
 const DEAD_LETTERS_KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// Folders in folders that are looked through for old media.
-const MEDIA_DEPTH: usize = 4;
 
 /// The running thread.
 pub(super) struct Upkeep {
@@ -41,6 +40,7 @@ struct Rules {
     archive_after: Option<Duration>,
     media_after: Option<Duration>,
     media: Vec<PathBuf>,
+    workspace: PathBuf,
 }
 
 impl Upkeep {
@@ -52,6 +52,7 @@ impl Upkeep {
             archive_after: days(cleanup.archive_after_days),
             media_after: days(cleanup.media_days),
             media: media_folders(config),
+            workspace: config.workspace_dir.clone(),
         };
         let (stop, stopped) = bounded(0);
         let thread = spawn_actor("upkeep", STACK_BYTES, fatal, move || rules.serve(&stopped))?;
@@ -98,9 +99,11 @@ impl Rules {
         }
         if let Some(age) = self.media_after {
             for folder in &self.media {
-                let deleted = delete_old_files(folder, now - age.min(DAY * 36_500), ended);
-                if deleted > 0 {
-                    log::info!("deleted {deleted} old media files");
+                let before = now - age.min(DAY * 36_500);
+                match delete_old_files(folder, &self.workspace, before, ended) {
+                    Ok(0) => {}
+                    Ok(deleted) => log::info!("deleted {deleted} old media files"),
+                    Err(error) => log::warn!("old media files stay: {error}"),
                 }
             }
         }
@@ -182,66 +185,4 @@ fn repeat(
         }
     }
     Ok(sum)
-}
-
-/// Deletes plain files last changed before a time; links are left alone. Returns how many.
-fn delete_old_files(folder: &Path, before: SystemTime, ended: &dyn Fn() -> bool) -> usize {
-    let mut deleted = 0;
-    let mut open = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            if ended() {
-                return deleted;
-            }
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() && depth < MEDIA_DEPTH {
-                open.push((entry.path(), depth + 1));
-            }
-            let is_old = meta.modified().is_ok_and(|at| at < before);
-            if meta.is_file() && is_old && fs::remove_file(entry.path()).is_ok() {
-                deleted += 1;
-            }
-        }
-    }
-    deleted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn old_files_go_and_links_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let media = dir.path().join("media");
-        fs::create_dir_all(media.join("a/b")).unwrap();
-        let outside = dir.path().join("outside.txt");
-        let old = SystemTime::now() - 10 * DAY;
-        for path in [
-            outside.clone(),
-            media.join("old.png"),
-            media.join("a/b/旧.png"),
-            media.join("new.png"),
-        ] {
-            fs::write(&path, "x").unwrap();
-            if !path.ends_with("new.png") {
-                let file = fs::File::options().write(true).open(&path).unwrap();
-                file.set_modified(old).unwrap();
-            }
-        }
-        std::os::unix::fs::symlink(&outside, media.join("link")).unwrap();
-        std::os::unix::fs::symlink(dir.path(), media.join("a/up")).unwrap();
-        let before = SystemTime::now() - 5 * DAY;
-        assert_eq!(delete_old_files(&media, before, &|| true), 0);
-        assert_eq!(delete_old_files(&media, before, &|| false), 2);
-        assert!(outside.exists() && media.join("new.png").exists());
-        assert!(fs::symlink_metadata(media.join("link")).is_ok());
-        assert_eq!(
-            delete_old_files(Path::new("/nowhere"), before, &|| false),
-            0
-        );
-    }
 }

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::retry_on_intr;
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process,
-    set_child_subreaper, set_dumpable_behavior, setsid,
+    set_child_subreaper, set_dumpable_behavior, setpriority_process, setsid,
 };
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
@@ -33,6 +33,9 @@ const GRACE: Duration = Duration::from_millis(50);
 /// How long the killing may take before survivors are reported.
 const HUNT_BUDGET: Duration = Duration::from_secs(3);
 
+/// The supervisor's own priority, as nice value.
+const FIRST: i32 = -20;
+
 /// How long to wait for deaths within the hunt.
 const SETTLE: Duration = Duration::from_millis(5);
 
@@ -41,7 +44,7 @@ const POUNCES: usize = 100;
 
 /// How many processes a command may have where the kernel does not limit it, and how often that is checked.
 const MAX_PROCESSES: usize = 512;
-const COUNT_EVERY: Duration = Duration::from_millis(100);
+const COUNT_EVERY: Duration = Duration::from_millis(50);
 /// How seldom it is checked where little happens: few processes, and no more than at the last look.
 const COUNT_SELDOM: Duration = Duration::from_secs(2);
 const FEW_PROCESSES: usize = 32;
@@ -70,6 +73,9 @@ pub fn helper_main() -> i32 {
 fn supervise() -> io::Result<Report> {
     // Fails only for a group's leader, which is apart from the gateway's terminal signals already.
     let _ = setsid();
+    // Root's commands have no kernel limit of processes: whoever counts and kills them must get the processor although
+    // thousands want it. The command's own thread goes back to an ordinary priority; others than root may not do this.
+    let _ = setpriority_process(None, FIRST);
     set_child_subreaper(Some(getpid()))?;
     let mut supervisor = Supervisor::new()?;
     let has_input = std::env::args_os()
@@ -208,8 +214,17 @@ impl Supervisor {
         if self.childless {
             return Hunt::default();
         }
+        // One sweep kills all there are, however many; from then on it is they who need the processor, to die. Without a
+        // sweeper many must be outrun, few must not be starved.
+        let seen = descendants(getpid().as_raw_pid()).len();
+        if let Some(sweeper) = sweeper {
+            sweeper.sweep();
+        }
+        if sweeper.is_some() || seen <= FEW_PROCESSES {
+            let _ = setpriority_process(None, 0);
+        }
         let hunted = match sweeper {
-            Some(sweeper) => self.sweep_all(sweeper),
+            Some(sweeper) => self.sweep_all(sweeper, seen),
             None => hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
                 wait::for_input(&self.wake, SETTLE);
                 self.drain();
@@ -224,10 +239,9 @@ impl Supervisor {
         }
     }
 
-    /// Kills everything confined with single calls, which nothing can outrun.
-    fn sweep_all(&mut self, sweeper: &Sweeper) -> Hunt {
+    /// Kills everything confined, `killed` of which were seen, with single calls, which nothing can outrun.
+    fn sweep_all(&mut self, sweeper: &Sweeper, killed: usize) -> Hunt {
         let end = Instant::now() + HUNT_BUDGET;
-        let killed = descendants(getpid().as_raw_pid()).len();
         loop {
             sweeper.sweep();
             wait::for_input(&self.wake, SETTLE);

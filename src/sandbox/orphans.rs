@@ -17,7 +17,7 @@ use rustix::process::{
 use super::{processes, wait};
 
 /// How long killing orphans may take.
-const BUDGET: Duration = Duration::from_millis(400);
+const BUDGET: Duration = Duration::from_secs(5);
 
 /// How long to wait for deaths before the next look.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -60,7 +60,7 @@ pub fn start_known<C>(
 }
 
 /// Kills and reaps every child of this process that was not started through [`start_known`], and the children that
-/// fall to it by that. Returns how many. Does nothing without [`init_gateway`]. Blocks for 400 ms at most.
+/// fall to it by that. Returns how many. Does nothing without [`init_gateway`]. Blocks for 5 s at most.
 pub fn reap_orphans() -> usize {
     if !IS_SUBREAPER.load(Ordering::Acquire) {
         return 0;

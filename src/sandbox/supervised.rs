@@ -24,8 +24,8 @@ use crate::threads::CancelToken;
 /// What a supervisor gets beyond the command's deadline, for starting, killing and reporting.
 const MARGIN: Duration = Duration::from_secs(4);
 
-/// What it gets after a cancel; then the gateway kills it and hunts itself.
-const CANCEL_MARGIN: Duration = Duration::from_millis(1400);
+/// What it gets after a cancel: as long, since nobody kills what it started better than itself.
+const CANCEL_MARGIN: Duration = MARGIN;
 
 /// How long the gateway hunts itself where the supervisor failed.
 const HUNT_BUDGET: Duration = Duration::from_millis(200);

@@ -144,6 +144,8 @@ const REPLACED: u8 = 3;
 #[derive(Default)]
 pub(super) struct TurnControl {
     pub(super) cancel: CancelToken,
+    /// Whether it was asked for by somebody who may not have the machine changed: nobody else's words join it.
+    pub(super) is_guests: AtomicBool,
     /// Inputs that join the turn.
     pub(super) steering: Steering,
     why: AtomicU8,

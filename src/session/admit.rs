@@ -1,6 +1,7 @@
 //! Where an input goes: to a turn of its own, into the running turn, or to those who answered it already. Runs on the
 //! `session` thread, after the input is stored.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::active::{Waiting, Work};
@@ -30,7 +31,9 @@ impl Actor {
             .and_then(|active| active.running.as_mut())
             .filter(|running| running.give_up.is_none() && !has_op);
         match (mode, running) {
-            (InputMode::Steer, Some(running)) => {
+            (InputMode::Steer, Some(running))
+                if !running.control.is_guests.load(Ordering::Acquire) =>
+            {
                 let clients = waiting.callers.iter().map(|caller| caller.client);
                 running.asked_by.extend(clients);
                 running.control.steering.offer(waiting);

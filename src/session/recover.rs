@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::active::{Waiting, Work};
+use super::active::Waiting;
 use super::actor::Actor;
 use super::apply::{preview, shown_input};
 use crate::observability::Part;
@@ -42,7 +42,8 @@ impl Actor {
                     log::info!("taking up {} inputs left by an earlier process", open.len());
                 }
                 for (row, waiting) in open {
-                    self.add_work(row.key, &row.session, Work::Input(waiting));
+                    // Not a second time: a late reading finds inputs of this process too.
+                    self.take_up(row.key, &row.session, waiting);
                     self.dispatch(row.key);
                 }
             }

@@ -228,6 +228,8 @@ impl<'a> Turn<'a> {
             Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
         };
         job.control.set_turn(loaded.turn);
+        let guests = loaded.input.guest;
+        job.control.is_guests.store(guests, Ordering::Release);
         crash_point("turn-begun");
         deps.observers.tell(Event::TurnStarted {
             turn: loaded.turn.0,

@@ -424,10 +424,17 @@ fn parse(exchange: &Exchange) -> Result<Value, ApiError> {
     };
     match value.get("code").and_then(Value::as_i64) {
         Some(0) => Ok(value),
-        Some(code) => Err(ApiError::Refused {
-            code,
-            message: plain(value["msg"].as_str().unwrap_or("no reason given")),
-        }),
+        Some(code) => {
+            let message = plain(value["msg"].as_str().unwrap_or("no reason given"));
+            let refused = ApiError::Refused { code, message };
+            // A gateway in front of the service, or the service in trouble: only a code that we know counts for more.
+            let is_outage = exchange.status >= 500 || exchange.status == 429;
+            if is_outage && refused.kind() == Kind::Final {
+                let text = format!("HTTP {}, {refused}", exchange.status);
+                return Err(ApiError::Unreachable(text));
+            }
+            Err(refused)
+        }
         None => Err(ApiError::Unreachable(format!(
             "HTTP {} with an answer without a code",
             exchange.status

@@ -83,6 +83,8 @@ struct Lane {
     ready: VecDeque<Bundle>,
     /// Its first bundle is being fetched.
     is_loading: bool,
+    /// And is not wanted any more.
+    is_stopped: bool,
     sending: VecDeque<Outgoing>,
 }
 
@@ -401,22 +403,52 @@ impl Intake {
         let is_owner = self.policy.is_owner(&items[0].event.sender);
         let bundle = Bundle { items, is_owner };
         let main = bundle.main();
-        if let Input::Command(command) = classify(&main.content.text).0
+        let (input, way) = classify(&main.content.text);
+        if let Input::Command(command) = &input
             && !self.policy.may_command(&main.event, &command.name)
         {
-            let request = bundle.request().to_owned();
-            let text = Saying::Text(words::OWNERS_ONLY.to_owned());
-            self.bot.board.say(&request, text, true);
-            self.remember(&bundle, chat, None);
-            return;
+            return self.answer_without_session(&bundle, chat, words::OWNERS_ONLY);
         }
         self.bot.board.received(bundle.request());
+        if let (Input::Command(command), Way::Control) = (input, way) {
+            // It waits for no download. What waits in the chat is stopped here, the rest by the session.
+            if command.name == "stop" && command.argument.is_empty() {
+                self.stop_waiting(chat);
+            }
+            let text = main.content.text.clone();
+            self.hand_over(Loaded {
+                bundle,
+                text,
+                files: Vec::new(),
+                sender: None,
+            });
+            self.advance(chat);
+            return;
+        }
         self.lanes
             .entry(chat.to_owned())
             .or_default()
             .ready
             .push_back(bundle);
         self.advance(chat);
+    }
+
+    /// Answers a bundle that the session never sees; it stays kept until that is said.
+    fn answer_without_session(&mut self, bundle: &Bundle, chat: &str, text: &str) {
+        let text = Saying::Text(text.to_owned());
+        self.bot.board.say(bundle.request(), text, true);
+        self.remember(bundle, chat, None);
+    }
+
+    /// Stops what of a chat was not handed to the session.
+    fn stop_waiting(&mut self, chat: &str) {
+        let Some(lane) = self.lanes.get_mut(chat) else {
+            return;
+        };
+        lane.is_stopped = lane.is_loading;
+        for bundle in std::mem::take(&mut lane.ready) {
+            self.answer_without_session(&bundle, chat, words::STOPPED);
+        }
     }
 
     fn remember(&mut self, bundle: &Bundle, chat: &str, again: Option<Box<Inbound>>) {
@@ -463,10 +495,16 @@ impl Intake {
     /// What was fetched is here.
     pub(super) fn loaded(&mut self, loaded: Loaded) {
         let chat = loaded.bundle.main().chat_name();
+        let mut is_stopped = false;
         if let Some(lane) = self.lanes.get_mut(&chat) {
             lane.is_loading = false;
+            is_stopped = std::mem::take(&mut lane.is_stopped);
         }
-        self.hand_over(loaded);
+        if is_stopped && !self.bot.board.is_recalled(loaded.bundle.request()) {
+            self.answer_without_session(&loaded.bundle, &chat, words::STOPPED);
+        } else {
+            self.hand_over(loaded);
+        }
         self.advance(&chat);
         let waiting: Vec<String> = self
             .lanes
@@ -530,11 +568,14 @@ impl Intake {
             Outgoing::Control(_) => None,
         };
         self.remember(&bundle, &chat, again);
-        self.lanes
-            .entry(chat)
-            .or_default()
-            .sending
-            .push_back(outgoing);
+        let sending = &mut self.lanes.entry(chat).or_default().sending;
+        // Each kind keeps its order, and inputs that wait for room hold no command up.
+        let is_control = |outgoing: &Outgoing| matches!(outgoing, Outgoing::Control(_));
+        let at = match &outgoing {
+            Outgoing::Inbound(_) => sending.len(),
+            Outgoing::Control(_) => sending.iter().take_while(|one| is_control(one)).count(),
+        };
+        sending.insert(at, outgoing);
     }
 
     /// Asks for the chat's dialogs as a client that exists for this question only: lists are about a client's chat.
@@ -640,6 +681,7 @@ impl Intake {
     /// A message was taken back: what waits is dropped, what runs is stopped.
     fn recall(&mut self, message: &str) {
         self.bot.board.recalled(message);
+        let mut dropped = Vec::new();
         for lane in self.lanes.values_mut() {
             if let Some((items, _)) = &mut lane.held {
                 items.retain(|item| item.event.message != message);
@@ -651,7 +693,11 @@ impl Intake {
             {
                 lane.held = None;
             }
-            lane.ready.retain(|bundle| bundle.request() != message);
+            dropped.extend(drop_from(&mut lane.ready, message));
+        }
+        for bundle in dropped {
+            self.bot.board.dropped(bundle.request());
+            self.close(&bundle.messages());
         }
         self.close(&[message.to_owned()]);
         let trace = self.bot.store.trace(message).ok().flatten();
@@ -744,6 +790,18 @@ impl Intake {
             self.advance(&chat);
         }
     }
+}
+
+/// Takes a message out of bundles that wait; returns the bundles that it was the main one of, which go with it.
+fn drop_from(ready: &mut VecDeque<Bundle>, message: &str) -> Vec<Bundle> {
+    let (dropped, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(ready)
+        .into_iter()
+        .partition(|bundle| bundle.request() == message);
+    *ready = kept;
+    for bundle in ready {
+        bundle.items.retain(|item| item.event.message != message);
+    }
+    dropped.into()
 }
 
 /// Sends to the session; gives the message back if there is no room. A session that has ended takes everything.

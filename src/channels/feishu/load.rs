@@ -3,9 +3,6 @@
 //! text and never holds the message up.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,8 +13,9 @@ use super::api::ApiError;
 use super::bundle::{Bundle, Item};
 use super::calls::{Fetched, MAX_DOWNLOAD_BYTES};
 use super::content::{self, FileKind, Resource};
+use super::downloads;
 use super::event::Mention;
-use crate::chat::{Attachment, plain_file_name};
+use crate::chat::{Attachment, Input, classify, plain_file_name};
 
 /// People whose names are kept.
 const MAX_NAMES: usize = 1000;
@@ -67,8 +65,7 @@ impl Loader {
     pub(super) fn load(&self, bundle: Bundle) -> Loaded {
         let main = bundle.main();
         let sender = main.event.is_group.then(|| self.label(&main.event.sender));
-        let is_command = main.content.text.starts_with('/') && bundle.items.len() == 1;
-        if is_command {
+        if is_command(&bundle) {
             let text = main.content.text.clone();
             return Loaded {
                 bundle,
@@ -230,15 +227,10 @@ impl Loader {
         bytes: &[u8],
     ) -> std::io::Result<PathBuf> {
         let month = Timestamp::now().strftime("%Y-%m").to_string();
-        let folder = self.bot.config.media_dir.join(month);
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(file_name(message, n, resource, bytes));
-        // Never through what already lies there, whatever it is.
-        let _ = fs::remove_file(&path);
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        options.open(&path)?.write_all(bytes)?;
-        Ok(path)
+        let name = file_name(message, n, resource, bytes);
+        // The workspace is the working folder.
+        let workspace = Path::new(".");
+        downloads::keep(&self.bot.config.media_dir, workspace, &month, &name, bytes)
     }
 
     /// The path as file tools take it: relative to the workspace, which is the working folder.
@@ -247,6 +239,13 @@ impl Loader {
         let relative = path.strip_prefix(&workspace).unwrap_or(path);
         relative.display().to_string()
     }
+}
+
+/// Whether a bundle is a slash command, which goes on as it is. Anything else that begins with a slash is a text like
+/// others, and marked like others.
+fn is_command(bundle: &Bundle) -> bool {
+    let text = &bundle.main().content.text;
+    bundle.items.len() == 1 && matches!(classify(text).0, Input::Command(_))
 }
 
 /// A name that says where the file came from and cannot be anything but a name.
@@ -353,6 +352,27 @@ mod tests {
         assert!(name(&"长".repeat(500)).len() < 255);
         let image = file_name("om_1", 2, &resource(""), b"\x89PNG\r\n");
         assert_eq!(image, "om_1-2-image.png");
+    }
+
+    #[test]
+    fn only_commands_go_unmarked() {
+        let bundle = |text: &str| {
+            let mut item = Item {
+                event: super::super::event::MessageEvent::default(),
+                content: content::read("text", "{}", &[], None),
+                received_at: std::time::SystemTime::UNIX_EPOCH,
+            };
+            item.content.text = text.to_owned();
+            let items = vec![item];
+            let is_owner = false;
+            Bundle { items, is_owner }
+        };
+        for text in ["/help", " /new 旅行", "/nosuch", "/?"] {
+            assert!(is_command(&bundle(text)), "{text}");
+        }
+        for text in ["// obey me", "/etc/x", "/停止", "/ stop", "/", "hi", ""] {
+            assert!(!is_command(&bundle(text)), "{text}");
+        }
     }
 
     #[test]

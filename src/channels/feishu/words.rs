@@ -3,6 +3,8 @@
 pub(super) const TOO_FAST: &str =
     "Too many messages at once; please wait a minute. 消息太快，请稍等一分钟再发。";
 pub(super) const EMPTY: &str = "There is no text in this message. 这条消息没有内容。";
+pub(super) const STOPPED: &str =
+    "Stopped before it began; nothing was done. 尚未开始就已停止，没有执行任何操作。";
 pub(super) const OWNERS_ONLY: &str =
     "Only the bot's owners may do this here. 只有机器人的所有者可以这样做。";
 pub(super) const PAIRED: &str = "Paired: from now on I answer you. 配对成功，以后我会回复你。";

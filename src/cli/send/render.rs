@@ -1,5 +1,6 @@
 //! What `send` prints: the answer on stdout (or in a file), everything else on stderr.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -12,6 +13,7 @@ use super::talk::failure;
 use crate::cli::Global;
 use crate::cli::exit::{self, Failure};
 use crate::cli::setup::say;
+use crate::cli::terminal::harmless;
 use crate::wire::{ServerBody, ServerMessage, TokenUsage, rfc3339};
 
 /// Version of the JSON forms.
@@ -33,6 +35,8 @@ enum Mode {
 pub(super) struct Output {
     mode: Mode,
     to: Box<dyn Write>,
+    /// Then nothing is written that a terminal would obey.
+    is_terminal: bool,
     quiet: bool,
     verbose: bool,
     show_usage: bool,
@@ -57,25 +61,34 @@ struct Facts {
 
 impl Output {
     pub(super) fn open(args: &SendArgs, global: &Global) -> Result<Self, Failure> {
-        let to: Box<dyn Write> = match &args.output {
-            None => Box::new(std::io::stdout()),
-            Some(path) => Box::new(Replaced::open(path).map_err(|error| {
-                Failure::new(
-                    exit::USAGE,
-                    format!("cannot write {}: {error}", path.display()),
-                )
-            })?),
+        let (to, is_terminal): (Box<dyn Write>, bool) = match &args.output {
+            None => {
+                let stdout = std::io::stdout();
+                let is_terminal = stdout.is_terminal();
+                (Box::new(stdout), is_terminal)
+            }
+            Some(path) => {
+                let file = Replaced::open(path).map_err(|error| {
+                    Failure::new(
+                        exit::USAGE,
+                        format!("cannot write {}: {error}", path.display()),
+                    )
+                })?;
+                let is_terminal = file.file.is_terminal();
+                (Box::new(file), is_terminal)
+            }
         };
-        let on_terminal = args.output.is_none() && std::io::stdout().is_terminal();
+        let streams = args.stream || (args.output.is_none() && is_terminal);
         let mode = match (args.json, args.jsonl) {
             (true, _) => Mode::Json,
             (_, true) => Mode::JsonLines,
-            _ if args.stream || on_terminal => Mode::Stream,
+            _ if streams => Mode::Stream,
             _ => Mode::Text,
         };
         Ok(Self {
             mode,
             to,
+            is_terminal,
             quiet: global.quiet,
             verbose: global.verbose > 0,
             show_usage: args.usage,
@@ -283,6 +296,11 @@ impl Output {
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let text = if self.is_terminal {
+            harmless(text)
+        } else {
+            Cow::Borrowed(text)
+        };
         self.to
             .write_all(text.as_bytes())
             .and_then(|()| {

@@ -242,21 +242,8 @@ fn said(message: &HistoryEntry<'_>) -> String {
         "\n{} · {}{state}\n{}\n",
         message.role,
         minute(&message.created_at),
-        harmless(&message.content)
+        message.content
     )
-}
-
-/// A text without what a terminal would obey; its lines stay.
-fn harmless(text: &str) -> String {
-    text.lines()
-        .map(|line| {
-            line.chars()
-                .map(|c| if c == '\t' { ' ' } else { c })
-                .filter(|c| !c.is_control())
-                .collect::<String>()
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 fn search(source: &Source<'_>, args: SearchArgs, as_json: bool) -> Result<(), Failure> {
@@ -449,14 +436,4 @@ fn compact(source: &Source<'_>, args: &CompactArgs, as_json: bool) -> Result<(),
 
 fn print_json(document: Value) -> Result<(), Failure> {
     print(&format!("{document}\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_left_out() {
-        assert_eq!(harmless("a\u{1b}[31m\tb\nc\u{7}"), "a[31m b\nc");
-    }
 }

@@ -1,6 +1,6 @@
 //! Questions about tool calls. A panel takes keys only after 0.3 s of silence, so that typing cannot confirm it. Pure.
 
-use super::types::{Effect, State};
+use super::types::{Effect, Link, State};
 use crate::client::keys::{Action, Key, Place};
 use crate::wire::{ClientBody, ClientMessage, Decision};
 
@@ -85,6 +85,10 @@ impl State {
         };
         if !is_armed {
             return false;
+        }
+        if self.link != Link::Online {
+            self.say("not now: there is no connection");
+            return true;
         }
         let approval_id = approval.id.clone();
         let body = ClientBody::ApprovalReply {

@@ -1,7 +1,7 @@
 //! What keys do while one writes: editing, history, scrolling, stopping, leaving. Pure.
 
 use super::lists::Chooser;
-use super::types::{Effect, Link, Overlay, State};
+use super::types::{Effect, Link, NOWHERE, Overlay, State};
 use crate::client::keys::{Action, Key, Place};
 use crate::client::view::{composer_columns, transcript_context, transcript_rows};
 
@@ -227,7 +227,7 @@ impl State {
     /// Notes that the draft is to be kept now.
     pub(super) fn save_draft(&mut self) {
         self.draft_due = None;
-        let session = self.session().unwrap_or_default().to_owned();
+        let session = self.session().unwrap_or(NOWHERE).to_owned();
         let text = self.draft();
         if text.is_empty() {
             self.drafts.remove(&session);

@@ -23,10 +23,10 @@ pub(in crate::client) enum DialogMode {
     /// Choosing; the line filters.
     #[default]
     Choose,
-    /// The chosen one gets a new title.
-    Rename(Composer),
-    /// The chosen one is to be deleted: a second thought.
-    ConfirmDelete,
+    /// The dialog of this id gets a new title. Kept here, since the list may be filled anew meanwhile.
+    Rename(String, Composer),
+    /// This one is to be deleted: a second thought.
+    ConfirmDelete(Listed),
 }
 
 /// The list.
@@ -98,11 +98,14 @@ impl State {
         }));
     }
 
-    /// Fills the open list.
+    /// Fills the open list. The choice stays on its dialog, wherever that one is now.
     pub(super) fn fill_dialogs(&mut self, sessions: &[SessionInfo<'_>]) {
         if let Overlay::Dialogs(list) = &mut self.overlay {
+            let chosen = list.chosen_one();
             list.all = Some(sessions.iter().map(listed).collect());
-            list.chosen = step(list.chosen, 0, list.shown().len());
+            let shown = list.shown();
+            let same = chosen.and_then(|chosen| shown.iter().position(|now| now.id == chosen.id));
+            list.chosen = same.unwrap_or_else(|| step(list.chosen, 0, shown.len()));
         }
     }
 
@@ -119,23 +122,25 @@ impl State {
         };
         let chosen = list.chosen_one();
         match &mut list.mode {
-            DialogMode::ConfirmDelete => {
+            DialogMode::ConfirmDelete(listed) => {
                 let yes = text.is_some_and(|c| c.eq_ignore_ascii_case(&'y'));
+                let id = std::mem::take(&mut listed.id);
                 list.mode = DialogMode::Choose;
-                if let Some(listed) = chosen.filter(|_| yes) {
+                if yes {
                     self.ask(ClientBody::DeleteSession {
-                        session_id: Some(listed.id),
+                        session_id: Some(id),
                     });
                 }
             }
-            DialogMode::Rename(line) => match on_list {
+            DialogMode::Rename(id, line) => match on_list {
                 Some(Action::ListBack) => list.mode = DialogMode::Choose,
                 Some(Action::ListAccept) => {
                     let title = line.expanded().trim().to_owned();
+                    let id = std::mem::take(id);
                     list.mode = DialogMode::Choose;
-                    if let Some(listed) = chosen.filter(|_| !title.is_empty()) {
+                    if !title.is_empty() {
                         self.ask(ClientBody::RenameSession {
-                            session_id: Some(listed.id),
+                            session_id: Some(id),
                             title,
                         });
                     }
@@ -184,12 +189,14 @@ impl State {
             (Action::DialogRename, Some(listed)) => {
                 let mut line = Composer::default();
                 line.insert(&listed.title);
-                list.mode = DialogMode::Rename(line);
+                list.mode = DialogMode::Rename(listed.id, line);
             }
             (Action::DialogArchive, Some(listed)) => self.ask(ClientBody::ArchiveSession {
                 session_id: Some(listed.id),
             }),
-            (Action::DialogDelete, Some(_)) => list.mode = DialogMode::ConfirmDelete,
+            (Action::DialogDelete, Some(listed)) => {
+                list.mode = DialogMode::ConfirmDelete(listed);
+            }
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! A loaded dialog becomes the transcript. Pure.
 
 use super::transcript::{Body, Call, CallState, Delivery, Tone};
-use super::types::{Dialog, State, Turn};
+use super::types::{Dialog, Effect, NOWHERE, State, Turn};
 use crate::client::clock;
 use crate::wire::{HistoryCall, HistoryEntry};
 
@@ -150,9 +150,29 @@ impl State {
         self.approvals.clear();
         let draft = self.drafts.get(session).cloned().unwrap_or_default();
         if !was_nowhere || (self.composer.is_empty() && !draft.is_empty()) {
+            self.history.leave();
             self.composer.set(&draft);
             self.popup = None;
+        } else {
+            self.bring_draft(draft);
         }
+        if was_nowhere && self.drafts.remove(NOWHERE).is_some() {
+            let (session, text) = (NOWHERE.to_owned(), String::new());
+            self.out.push(Effect::SaveDraft { session, text });
+        }
+    }
+
+    /// What was written before any dialog was open is from now on the draft of the first one. The one that dialog had
+    /// becomes the newest prompt.
+    fn bring_draft(&mut self, earlier: String) {
+        if self.composer.is_empty() {
+            return;
+        }
+        if !earlier.trim().is_empty() && earlier != self.draft() {
+            self.history.add(&earlier);
+            self.out.push(Effect::Remember(earlier));
+        }
+        self.save_draft();
     }
 
     fn title_of(&self, session: &str) -> String {

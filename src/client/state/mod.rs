@@ -27,6 +27,6 @@ pub(super) use frames::short_address;
 pub(super) use popup::PopupKind;
 pub(super) use transcript::{Body, Call, CallState, Delivery, Entry, Fold, Tone, Transcript};
 pub(super) use types::{
-    Effect, Event, Link, Moment, Overlay, Pending, Settings, Start, State, Usage,
+    Effect, Event, Link, Moment, NOWHERE, Overlay, Pending, Settings, Start, State, Usage,
 };
 pub(super) use update::update;

@@ -140,6 +140,7 @@ impl State {
         } else {
             format!("{text}\n{draft}")
         };
+        self.history.leave();
         self.composer.set(&joined);
         self.edited();
     }

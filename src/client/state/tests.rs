@@ -168,6 +168,18 @@ fn an_approval_waits_for_quiet() {
     );
     assert!(play.state.approvals.is_empty());
     ask(&mut play);
+    play.event(down());
+    play.effects.clear();
+    play.key("y");
+    assert!(play.sent().is_empty() && play.state.approvals.len() == 1);
+    assert!(
+        play.screen(80, 24)
+            .contains("not now: there is no connection")
+    );
+    play.connect();
+    play.load("");
+    play.effects.clear();
+    ask(&mut play);
     play.key("a");
     play.key("esc");
     assert_eq!(play.sent().len(), 1, "esc stops no turn that is not there");
@@ -254,6 +266,107 @@ fn drafts_belong_to_their_dialogs() {
     play.key("enter");
     play.load("");
     assert_eq!(play.state.composer.expanded(), "草稿甲");
+}
+
+fn dialog_list(play: &mut Play, ids: [u8; 2]) {
+    let infos = ids.map(|id| {
+        format!(r#"{{"session_id":"cli_chat:local:{id}","title":"T{id}","archived":false,"updated_at":"","message_count":0}}"#)
+    });
+    let json = format!(
+        r#"{{"type":"session_list","sessions":[{}]}}"#,
+        infos.join(",")
+    );
+    play.frame(&json);
+}
+
+/// A dialog list whose first line is to be changed while a refresh puts another there.
+#[test]
+fn a_list_that_moves_changes_no_other_dialog() {
+    let changed = |keys: [&str; 2]| {
+        let mut play = Play::online();
+        play.key("ctrl+s");
+        dialog_list(&mut play, [7, 8]);
+        play.effects.clear();
+        play.key(keys[0]);
+        dialog_list(&mut play, [8, 7]);
+        play.key(keys[1]);
+        let sent = play.sent().into_iter();
+        sent.map(|message| match message.body {
+            ClientBody::DeleteSession { session_id }
+            | ClientBody::RenameSession { session_id, .. } => session_id,
+            ClientBody::ArchiveSession { session_id } => session_id,
+            ClientBody::LoadSession { session_id, .. } => Some(session_id),
+            _ => None,
+        })
+        .collect::<Vec<_>>()
+    };
+    let seven = [Some("cli_chat:local:7".to_owned())];
+    assert_eq!(changed(["ctrl+x", "y"]), seven);
+    assert_eq!(changed(["ctrl+r", "enter"]), seven);
+    assert_eq!(changed(["up", "ctrl+e"]), seven, "the choice moves along");
+    assert_eq!(changed(["up", "enter"]), seven);
+    assert!(changed(["ctrl+x", "n"]).is_empty());
+}
+
+#[test]
+fn what_replaces_a_shown_prompt_loses_no_draft() {
+    let walk = || {
+        let mut play = Play::online();
+        play.type_text("重要");
+        play.key("up");
+        assert_eq!(play.state.composer.expanded(), "早先的问题");
+        play
+    };
+    let mut play = walk();
+    play.event(Event::Edited(Ok("edited\n".to_owned())));
+    assert_eq!(play.state.draft(), "edited");
+    play.key("up");
+    assert_eq!(play.state.composer.expanded(), "重要");
+
+    let mut play = walk();
+    play.about("x", "input_taken_back", r#""content":"back","input":"t-9""#);
+    assert_eq!(play.state.draft(), "back\n早先的问题");
+    assert!(is_kept(&play.state, "重要"));
+
+    let mut play = walk();
+    play.frame(r#"{"type":"session_created","session_id":"cli_chat:local:4","title":""}"#);
+    play.frame(r#"{"type":"session_loaded","session_id":"cli_chat:local:4","messages":[],"has_more":false}"#);
+    assert_eq!(
+        play.state.draft(),
+        "",
+        "the other dialog has a draft of its own"
+    );
+    assert_eq!(play.state.drafts[SESSION], "重要");
+}
+
+#[test]
+fn a_draft_from_before_any_dialog_comes_back() {
+    let mut play = Play::new();
+    play.type_text("草稿");
+    play.ms += 2_000;
+    play.event(Event::Tick);
+    let kept = |session: &str, text: &str| Effect::SaveDraft {
+        session: session.to_owned(),
+        text: text.to_owned(),
+    };
+    assert!(play.effects.contains(&kept("", "草稿")));
+    let mut drafts = std::mem::take(&mut play.state.drafts);
+    drafts.insert(SESSION.to_owned(), "older".to_owned());
+
+    let mut play = Play::new();
+    play.state = play.state.with_memory(Vec::new(), drafts);
+    assert_eq!(play.state.composer.expanded(), "草稿");
+    play.connect();
+    play.load("");
+    assert_eq!(play.state.composer.expanded(), "草稿");
+    let effects = &play.effects;
+    let at = |wanted: Effect| effects.iter().position(|effect| *effect == wanted).unwrap();
+    assert!(
+        at(kept(SESSION, "草稿")) < at(kept("", "")),
+        "never in no place"
+    );
+    assert_eq!(play.state.history.find(""), ["older"]);
+    assert!(effects.contains(&Effect::Remember("older".to_owned())));
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::client::text::Widths;
 use crate::client::theme::Theme;
 use crate::wire::ClientMessage;
 
+/// The name under which a draft is kept that was written before any dialog was open.
+pub(in crate::client) const NOWHERE: &str = "";
+
 /// A point in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(in crate::client) struct Moment {
@@ -309,7 +312,7 @@ impl State {
         }
     }
 
-    /// Gives the prompts and drafts of earlier runs.
+    /// Gives the prompts and drafts of earlier runs. What was written before any dialog was open is written again.
     pub(in crate::client) fn with_memory(
         mut self,
         history: Vec<String>,
@@ -317,6 +320,9 @@ impl State {
     ) -> Self {
         self.history = History::new(history);
         self.drafts = drafts;
+        if let Some(draft) = self.drafts.get(NOWHERE) {
+            self.composer.set(draft);
+        }
         self
     }
 

@@ -39,6 +39,7 @@ impl State {
             Event::Tick => {}
             Event::Paths { asked, found } => self.take_paths(&asked, found),
             Event::Edited(Ok(text)) => {
+                self.history.leave();
                 self.composer.set(text.trim_end_matches('\n'));
                 self.edited();
             }
@@ -105,8 +106,12 @@ impl State {
         match &mut self.overlay {
             Overlay::Menu(chooser) | Overlay::History(chooser) => chooser.filter.insert(line),
             Overlay::Dialogs(list) => match &mut list.mode {
-                super::DialogMode::Rename(title) => title.insert(line),
-                _ => list.filter.insert(line),
+                super::DialogMode::Rename(_, title) => title.insert(line),
+                super::DialogMode::ConfirmDelete(_) => {}
+                super::DialogMode::Choose => {
+                    list.filter.insert(line);
+                    list.chosen = 0;
+                }
             },
             Overlay::Help { .. } => {}
             Overlay::None => {

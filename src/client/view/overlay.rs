@@ -181,16 +181,13 @@ fn dialogs(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
     }
     let bottom = area.bottom().saturating_sub(1);
     match &list_state.mode {
-        DialogMode::Rename(line) => {
+        DialogMode::Rename(_, line) => {
             pen.clear(Rect::new(0, bottom, area.width, 1));
             caret = Some(field("New title", line, bottom, area.width, pen));
         }
-        DialogMode::ConfirmDelete => {
+        DialogMode::ConfirmDelete(listed) => {
             pen.clear(Rect::new(0, bottom, area.width, 1));
-            let title = shown
-                .get(list_state.chosen)
-                .map(|listed| clean_line(&listed.title))
-                .unwrap_or_default();
+            let title = clean_line(&listed.title);
             let text = format!(
                 "Delete {title:?} with all its messages? y deletes, any other key does not"
             );

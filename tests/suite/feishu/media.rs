@@ -19,6 +19,21 @@ fn give(office: &Office, message: &str, key: &str, kind: &str, bytes: &[u8]) {
     office.service.control("resource", &body);
 }
 
+fn recall(office: &Office, message: &str) {
+    let event = super::service::envelope(
+        "im.message.recalled_v1",
+        &json!({"message_id": message, "chat_id": "oc_1", "recall_type": "message_owner"}),
+    );
+    assert_eq!(office.service.deliver(&event), 200);
+}
+
+fn deliver_file(office: &Office, id: &str, key: &str) {
+    give(office, id, key, "file", b"some bytes");
+    let file = json!({"file_key": key, "file_name": format!("{key}.txt")});
+    let event = message(id, "file", &file, |_| {});
+    assert_eq!(office.service.deliver(&event), 200);
+}
+
 fn asked(office: &Office, n: usize) -> String {
     office.model.received()[n].texts("user").concat()
 }
@@ -226,14 +241,83 @@ fn a_recalled_message_is_not_answered() {
     };
     office.service.deliver(&text("om_1", "oops"));
     gate.wait_reached();
-    let recall = super::service::envelope(
-        "im.message.recalled_v1",
-        &json!({"message_id": "om_1", "chat_id": "oc_1", "recall_type": "message_owner"}),
-    );
-    assert_eq!(office.service.deliver(&recall), 200);
+    recall(&office, "om_1");
     gate.wait_hung_up();
     office.service.deliver(&text("om_2", "again"));
     assert_eq!(office.service.wait_sent(1), ["next"]);
+}
+
+#[test]
+fn what_waits_for_a_download_is_recalled_whole_and_leaves_no_ghost() {
+    let answers = [
+        Answer::text("one"),
+        Answer::text("two"),
+        Answer::text("three"),
+    ];
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    office.service.control("hold", &json!({"key": "slow"}));
+    deliver_file(&office, "om_1", "slow");
+    office.service.deliver(&text("om_2", "first question"));
+    deliver_file(&office, "om_3", "dropped");
+    office.service.deliver(&text("om_4", "second question"));
+    deliver_file(&office, "om_5", "withdrawn");
+    office.service.deliver(&text("om_6", "third question"));
+    recall(&office, "om_4");
+    recall(&office, "om_5");
+    office.service.control("let_go", &json!({"key": "slow"}));
+    assert_eq!(office.service.wait_sent(2), ["one", "two"]);
+    let third = asked(&office, 1);
+    assert!(third.contains("third question"), "{third}");
+    assert!(!third.contains("withdrawn.txt"), "{third}");
+    // Nothing of the dropped bundle is taken up by the next process.
+    let office = office.crash();
+    office.service.deliver(&text("om_7", "fourth question"));
+    assert_eq!(office.service.wait_sent(3), ["one", "two", "three"]);
+    let fourth = asked(&office, 2);
+    assert!(!fourth.contains("dropped.txt"), "{fourth}");
+    assert!(!fourth.contains("second question"), "{fourth}");
+}
+
+#[test]
+fn commands_wait_for_no_download_and_stop_ends_what_does() {
+    let Some(office) = Office::new(ModelServer::queue([Answer::text("next")])) else {
+        return;
+    };
+    office.service.control("hold", &json!({"key": "slow"}));
+    deliver_file(&office, "om_1", "slow");
+    office.service.deliver(&text("om_2", "first question"));
+    office.service.deliver(&text("om_3", "second question"));
+    office.service.deliver(&text("om_4", "/help"));
+    let sent = office.service.wait_sent(1);
+    assert!(sent[0].contains("/stop"), "{sent:?}");
+    // Answers: that of the command, and one for each question.
+    office.service.deliver(&text("om_5", "/stop"));
+    office.service.wait_sent(3);
+    office.service.control("let_go", &json!({"key": "slow"}));
+    let sent = office.service.wait_sent(4);
+    let stopped = sent.iter().filter(|text| text.contains("before it began"));
+    assert_eq!(stopped.count(), 2, "{sent:?}");
+    office.service.deliver(&text("om_6", "third question"));
+    assert_eq!(office.service.wait_sent(5)[4], "next");
+    let asked = asked(&office, 0);
+    assert!(!asked.contains("second question"), "{asked}");
+}
+
+#[test]
+fn a_linked_folder_for_downloads_is_refused() {
+    let Some(office) = Office::new(ModelServer::queue([Answer::text("read")])) else {
+        return;
+    };
+    let workspace = office.home.workspace();
+    let victim = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(victim.path(), workspace.join("media")).unwrap();
+    deliver_file(&office, "om_1", "file_1");
+    office.service.wait_sent(1);
+    let asked = asked(&office, 0);
+    assert!(asked.contains("is a link or no folder"), "{asked}");
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
 }
 
 #[test]

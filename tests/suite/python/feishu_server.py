@@ -46,6 +46,7 @@ class World:
         self.cards = {}
         self.uploads = {}
         self.resources = {}
+        self.held = set()
         self.users = {}
         self.links = []
         self.waiting = []
@@ -554,6 +555,10 @@ def control(path, body):
     if path == "resource":
         world.resources[body["message_id"], body["key"]] = (base64.b64decode(body["data"]), body.get("type", "file"))
         return {}
+    if path in ("hold", "let_go"):
+        (world.held.add if path == "hold" else world.held.discard)(body["key"])
+        world.changed.notify_all()
+        return {}
     if path == "big_resource":
         world.resources[body["message_id"], body["key"]] = (bytes(body["size"]), "file")
         return {}
@@ -674,6 +679,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = self.headers.get("Content-Type", "")
         match = re.fullmatch(r"/open-apis/im/v1/messages/([^/]+)/resources/([^/]+)", path)
         if match and self.command == "GET":
+            with world.lock:
+                world.changed.wait_for(lambda: match[2] not in world.held, 100)
             found = world.resources.get((match[1], match[2]))
             need(found is not None, 234003, "not of this message")
             need(query.get("type") == ("image" if found[1] == "image" else "file"), 234001, "wrong type")

@@ -211,3 +211,22 @@ fn every_listed_code_has_a_kind() {
         assert_eq!(kind(code), expected, "{code}");
     }
 }
+
+#[test]
+fn an_outage_passes_whatever_its_body_says() {
+    let kind = |status, code| {
+        let body = json!({"code": code, "msg": "internal error"});
+        let exchange = Exchange {
+            status,
+            headers: HeaderMap::new(),
+            body: body.to_string().into_bytes(),
+        };
+        parse(&exchange).unwrap_err().kind()
+    };
+    for status in [429, 500, 502, 503, 504] {
+        assert_eq!(kind(status, 2200), Kind::Passing, "{status}");
+        assert_eq!(kind(status, 230_099), Kind::CardRefused, "{status}");
+        assert_eq!(kind(status, 10_014), Kind::Credentials, "{status}");
+    }
+    assert_eq!(kind(400, 230_002), Kind::Final);
+}

@@ -151,7 +151,10 @@ impl<'a> Reader<'a> {
             self.out
         };
         let mut text = tidied(&chosen);
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        let end = (0..=MAX_TEXT_BYTES.min(text.len()))
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
         Page {
             title: collapsed(&self.title),
             text,

@@ -237,7 +237,7 @@ fn take_word(word: String, place: &mut Place, depth: usize, programs: &mut Vec<S
     place.wrapper = Wrapper::of(name).map(|wrapper| (wrapper, wrapper.operands));
     place.has_program = place.wrapper.is_none();
     place.shell = SHELLS.contains(&name).then_some(false);
-    let is_text = word.contains(char::is_whitespace) && depth < MAX_DEPTH;
+    let is_text = word.contains([' ', '\t', '\n']) && depth < MAX_DEPTH;
     programs.push(word.clone());
     if is_text {
         // What `eval`, `watch` and `env -S` run is a line of its own.
@@ -317,7 +317,8 @@ fn tokens(line: &str) -> Vec<Token> {
                 for _ in chars.by_ref().take_while(|c| *c != '\n') {}
                 reader.sign(Token::Break);
             }
-            c if c.is_whitespace() => reader.end_word(),
+            // A shell parts words at these two; other kinds of space are letters to it.
+            ' ' | '\t' => reader.end_word(),
             c => reader.push(c),
         }
     }
@@ -444,13 +445,10 @@ fn simple(line: &str) -> Option<Vec<String>> {
             rest.push_str(piece);
         }
     }
-    let is_plain = !rest.contains(UNSURE) || only_assigns_in_options(&rest, program);
+    // `--name=value` behind the program is no assignment; in front of it, it may be one.
+    let is_plain =
+        !rest.contains(|c: char| c != '=' && UNSURE.contains(&c)) && !program.contains('=');
     (is_plain && is_program(program) && !KEYWORDS.contains(&program.as_str())).then_some(words)
-}
-
-/// `--name=value` behind the program is no assignment.
-fn only_assigns_in_options(rest: &str, program: &str) -> bool {
-    !program.contains('=') && !rest.contains(|c: char| c != '=' && UNSURE.contains(&c))
 }
 
 #[cfg(test)]
@@ -482,6 +480,7 @@ mod tests {
             ("(/sbin/halt)", vec!["/sbin/halt"]),
             ("echo 'a; reboot' \"b | halt\"", vec!["echo"]),
             ("# reboot\nls", vec!["ls"]),
+            ("\u{2000}x 写", vec!["\u{2000}x"]),
             ("写 文件", vec!["写"]),
             ("echo \"$(sudo reboot)\"", vec!["echo", "sudo", "reboot"]),
             ("echo \"a `halt` b\" c", vec!["echo", "halt"]),
@@ -548,6 +547,7 @@ mod tests {
             "{ a",
             "a # b",
             "a \\; b",
+            "'a=b' x",
             "echo \"'\" $(reboot) \"'\"",
         ] {
             assert_eq!(argv(line), None, "{line:?}");

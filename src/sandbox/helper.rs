@@ -215,7 +215,7 @@ impl Supervisor {
             return Hunt::default();
         }
         // One sweep kills all there are, however many; from then on it is they who need the processor, to die. Without a
-        // sweeper many must be outrun, few must not be starved.
+        // sweeper many must be outrun first, few must not be starved.
         let seen = descendants(getpid().as_raw_pid()).len();
         if let Some(sweeper) = sweeper {
             sweeper.sweep();
@@ -226,6 +226,7 @@ impl Supervisor {
         let hunted = match sweeper {
             Some(sweeper) => self.sweep_all(sweeper, seen),
             None => hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
+                let _ = setpriority_process(None, 0);
                 wait::for_input(&self.wake, SETTLE);
                 self.drain();
                 self.pounce();

@@ -553,9 +553,11 @@ impl State {
         }
         let stopped = code == "stopped";
         if let Some(pending) = &pending {
-            self.transcript.close_streams();
-            self.transcript.stop_calls();
-            self.turn = None;
+            if pending.uid.is_some() {
+                self.transcript.close_streams();
+                self.transcript.stop_calls();
+                self.turn = None;
+            }
             let delivery = if stopped {
                 Delivery::Stopped
             } else {

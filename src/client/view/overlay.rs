@@ -159,7 +159,9 @@ fn dialogs(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
             .unwrap_or_default();
         let label = format!("{here}{}{archived}", clean_line(&listed.title));
         let note = if area.width >= 60 {
-            format!("{} messages · {date}", listed.n_messages)
+            let n = listed.n_messages;
+            let unit = if n == 1 { "message" } else { "messages" };
+            format!("{n} {unit} · {date}")
         } else {
             date
         };

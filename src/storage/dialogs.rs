@@ -160,6 +160,17 @@ impl Tx<'_> {
         Ok(row)
     }
 
+    /// Tells whether a dialog is the current one of its chat.
+    pub fn is_current(&self, dialog: DialogKey) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dialogs JOIN chats USING (channel, chat)
+                                WHERE dialogs.id = ?1 AND chats.current = dialogs.id)",
+            )?
+            .query_row([dialog.0], |row| row.get(0))?)
+    }
+
     /// Makes a dialog the current one of its chat.
     pub fn set_current(&self, route: &Route, dialog: DialogKey) -> Result<(), StorageError> {
         self.sql

@@ -103,6 +103,28 @@ fn people_are_told_in_a_sentence() {
     panic!("nobody was told");
 }
 
+/// Both sizes are told as the model counts, which is far from what characters say here.
+#[test]
+fn compact_tells_sizes_that_can_be_compared() {
+    let model = ModelServer::start(answer_or_summary);
+    let home = home(&model, 128_000);
+    let gateway = Gateway::start(&home);
+    let mut client = Client::connect(gateway.port());
+    client.ask(&"一篇很长的文章。".repeat(2_000));
+    client.ask("second");
+    client.ask("third");
+    let said = client.request("/compact")["content"].to_string();
+    let (_, sizes) = said.split_once(": about ").unwrap();
+    let sizes: Vec<u64> = sizes
+        .split(" tokens")
+        .next()
+        .unwrap()
+        .split(" → ")
+        .map(|size| size.replace(',', "").parse().unwrap())
+        .collect();
+    assert!(sizes[1] < sizes[0] / 2, "{said}");
+}
+
 #[test]
 fn compact_keeps_the_focus_and_the_last_exchange() {
     let model = ModelServer::start(answer_or_summary);

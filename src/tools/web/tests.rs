@@ -748,7 +748,8 @@ fn the_same_spellings_reach_what_is_allowed() {
         Names::loopback(),
         &["127.0.0.0/8", "localhost", "a.localhost"],
     );
-    for text in &own {
+    // What names no scheme is asked over TLS, which this server does not speak.
+    for text in own.iter().filter(|text| text.starts_with('h')) {
         // Those in IPv6 that only a translator on the way could deliver do not arrive here.
         let _ = web.call("http_request", &json!({"url": text}));
     }

@@ -13,9 +13,7 @@ use super::terminal::{confirm, print, size};
 use crate::config::Config;
 use crate::gateway;
 use crate::observability::LogFormat;
-use crate::storage::{
-    Contents, InstanceLock, Kind, LockError, StorageError, back_up, inspect, restore,
-};
+use crate::storage::{Contents, InstanceLock, Kind, LockError, StorageError, back_up, inspect};
 
 /// Options of `backup`.
 #[derive(Args)]
@@ -49,7 +47,8 @@ pub(super) struct RestoreArgs {
 pub(super) fn backup(global: &Global, args: &BackupArgs) -> Result<(), Failure> {
     let config = config(global)?;
     let database = &config.gateway.session_db_path;
-    if !database.exists() {
+    let backups = gateway::backups(&config);
+    if !database.exists() && !backups.is_restoring() {
         return Err(Failure::new(
             exit::DATABASE,
             format!("there is no database {} yet", database.display()),
@@ -58,12 +57,15 @@ pub(super) fn backup(global: &Global, args: &BackupArgs) -> Result<(), Failure> 
     }
     // A gateway may go on working meanwhile; without one nobody else shall begin.
     let lock = InstanceLock::acquire(database, Kind::OneShot);
+    if lock.is_ok() {
+        backups.finish_restore().map_err(failed)?;
+    }
     let path = match &args.file {
         Some(file) => {
             back_up(database, file, !args.no_media).map_err(failed)?;
             file.clone()
         }
-        None => match gateway::backups(&config).make().map_err(failed)? {
+        None => match backups.make().map_err(failed)? {
             Some(backup) => backup.path,
             None => {
                 return Err(Failure::new(
@@ -133,12 +135,12 @@ pub(super) fn restore_from(global: &Global, args: &RestoreArgs) -> Result<(), Fa
         args.yes,
         &format!("Replace {} with it?", database.display()),
     )?;
-    let moved = restore(&file, database, backups.folder()).map_err(failed)?;
+    let restored = backups.restore(&file).map_err(failed)?;
     if let Some(lock) = lock {
         lock.end();
     }
-    if let Some(moved) = moved {
-        print(&format!("The old database is now {}.\n", moved.display()))?;
+    if let Some(old) = restored.old {
+        print(&format!("The old database is now {}.\n", old.display()))?;
     }
     if contents.open_inputs > 0 {
         print(&format!(

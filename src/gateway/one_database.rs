@@ -17,11 +17,11 @@ pub struct OneDatabase {
 /// Opens the configured database; `None` if there is none. Fails if another process has it.
 pub fn one_database(config: &Config) -> Result<Option<OneDatabase>> {
     let database = &config.gateway.session_db_path;
-    if !database.exists() {
+    let backups = build::backups(config);
+    if !database.exists() && !backups.is_restoring() {
         return Ok(None);
     }
     let mut lock = InstanceLock::acquire(database, Kind::OneShot)?;
-    let backups = build::backups(config);
     let db = Db::open_with(database, lock.is_after_crash(), Some(backups))?;
     lock.opened();
     Ok(Some(OneDatabase { db, lock }))

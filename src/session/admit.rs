@@ -61,7 +61,8 @@ impl Actor {
     }
 
     /// Brings callers together with their input. One that nobody works on (it was left by another process or by a turn that
-    /// ended, or its end could not be stored) is queued; one that ended is answered from the database.
+    /// ended, or its end could not be stored) is queued; one that ended is answered from the database, and one that a person
+    /// stopped, though that could not be stored yet, as stopped.
     pub(super) fn take_up(&mut self, key: DialogKey, session: &SessionId, waiting: Waiting) {
         let Some(waiting) = self.wait_with_running(key, session, waiting) else {
             return;
@@ -85,10 +86,13 @@ impl Actor {
             Ok((row, main))
         });
         let body = match found {
-            Ok((Some(row), main)) if !row.closed => {
-                self.queue_again(key, session, waiting, &row, main);
-                return;
-            }
+            Ok((Some(row), main)) if !row.closed => match self.stop_to_store(&row) {
+                Some(reply) => reply_body(&reply),
+                None => {
+                    self.queue_again(key, session, waiting, &row, main);
+                    return;
+                }
+            },
             Ok((
                 Some(InboxRow {
                     reply: Some(reply), ..

@@ -51,6 +51,8 @@ impl Actor {
                 log::error!("the inbox cannot be read: {error}");
                 self.deps.health.degraded(Part::Storage);
                 self.recover_later = true;
+                // Nothing may happen for long that would have it done.
+                self.watch_storage();
             }
         }
     }

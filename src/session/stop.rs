@@ -11,7 +11,7 @@ use super::{commands, wording};
 use crate::bus::{Body, Control, ErrorCode, Op};
 use crate::observability::Part;
 use crate::storage::{
-    DialogKey, InboxId, Outcome, StorageError, StoredReply, TurnId, TurnState, Tx,
+    DialogKey, InboxId, InboxRow, Outcome, StorageError, StoredReply, TurnId, TurnState, Tx,
 };
 
 /// How long a stopped turn may take to end by itself; then the session goes on without it.
@@ -56,7 +56,8 @@ impl Actor {
         let db = self.deps.db.clone();
         let mut effects = Vec::new();
         let mut stop = None;
-        let result = db.write(|tx| {
+        // A disk that fails, or another program in the database, must not hold up a stop.
+        let result = db.write_late(|tx| {
             let mut apply = Apply {
                 tx,
                 actor: self,
@@ -140,12 +141,15 @@ impl Actor {
         waiting.sort_by_key(|waiting| waiting.input);
         let session = active.session.clone();
         let reply = error_reply(ErrorCode::Stopped, wording::DROPPED);
-        let stored = self.deps.db.write(|tx| {
-            for input in &waiting {
-                drop_input(tx, key, input, &reply)?;
-            }
-            Ok(())
-        });
+        let stored = match waiting.is_empty() {
+            true => Ok(()),
+            false => self.deps.db.write(|tx| {
+                for input in &waiting {
+                    drop_input(tx, key, input, &reply)?;
+                }
+                Ok(())
+            }),
+        };
         if let Err(error) = stored {
             // They stay queued: what is not stored must not be promised.
             log::error!("waiting inputs could not be stopped: {error}");
@@ -226,6 +230,14 @@ impl Actor {
         })?;
         let _ = self.deps.outbox_wake.try_send(());
         Ok(())
+    }
+
+    /// Returns the answer to an input that a person stopped and whose end is still to be stored.
+    pub(super) fn stop_to_store(&self, input: &InboxRow) -> Option<StoredReply> {
+        let stop = self.unsaved.iter().find(|stop| {
+            stop.input == input.id || (stop.turn.is_some() && stop.turn == input.turn)
+        });
+        stop.map(|stop| error_reply(ErrorCode::Stopped, stop.words))
     }
 
     /// Says in a few words what a dialog does.

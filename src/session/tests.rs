@@ -23,6 +23,7 @@ use crate::threads::CancelToken;
 use crate::tools::{Effects, ProcessInfo, Tool, ToolCtx, ToolError, WorkspaceOptions};
 
 mod approvals;
+mod outage;
 
 const CEILING: Duration = Duration::from_secs(5);
 

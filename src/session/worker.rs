@@ -63,6 +63,7 @@ pub(super) fn run(deps: &Deps, job: &TurnJob) -> TurnDone {
         Turn::begin(deps, job).map(|begun| match begun {
             Begun::Turn(turn) => turn.run(),
             Begun::Compaction(focus) => compress::run_command(deps, job, &focus),
+            Begun::Ended(reply) => job.replies.answer(reply),
         })
     }));
     match ran {
@@ -144,17 +145,27 @@ enum Begun<T> {
     Turn(T),
     /// A wish to have the dialog compressed, with what to keep above all.
     Compaction(String),
+    /// Something that has ended meanwhile, with its answer.
+    Ended(StoredReply),
 }
 
 fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
     let input = tx
         .input(job.input)?
         .ok_or_else(|| StorageError::missing("input"))?;
+    if input.closed {
+        let gone = || error_reply(ErrorCode::NotFound, wording::DELETED);
+        return Ok(Begun::Ended(input.reply.unwrap_or_else(gone)));
+    }
     if let Some(focus) = compress::is_compaction(&input.content) {
         return Ok(Begun::Compaction(focus));
     }
-    let (turn, attempts) = match job.resume {
-        Some(turn) => (turn, tx.resume_turn(turn)?),
+    let resumed = match job.resume {
+        Some(turn) => tx.resume_turn(turn)?.map(|attempts| (turn, attempts)),
+        None => None,
+    };
+    let (turn, attempts) = match resumed {
+        Some(resumed) => resumed,
         None => {
             let turn = tx.begin_turn(job.dialog, SystemTime::now())?;
             tx.take_input(job.input, turn)?;
@@ -162,8 +173,8 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
         }
     };
     let context = tx.context(job.dialog)?;
-    let used_ids = match (job.resume, context.request) {
-        (Some(turn), Some(_)) => tx.call_ids(turn)?,
+    let used_ids = match (resumed, context.request) {
+        (Some((turn, _)), Some(_)) => tx.call_ids(turn)?,
         _ => Vec::new(),
     };
     Ok(Begun::Turn(Loaded {
@@ -226,6 +237,7 @@ impl<'a> Turn<'a> {
         let loaded = match persist(deps, job, || deps.db.write_relaxed(|tx| load(tx, job)))? {
             Begun::Turn(loaded) => loaded,
             Begun::Compaction(focus) => return Ok(Begun::Compaction(focus)),
+            Begun::Ended(reply) => return Ok(Begun::Ended(reply)),
         };
         job.control.set_turn(loaded.turn);
         let guests = loaded.input.guest;

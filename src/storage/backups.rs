@@ -1,4 +1,4 @@
-//! Backups through SQLite's own backup call: copies of a running database, kept within a budget, and the way back.
+//! Backups through SQLite's own backup call: copies of a running database, kept within a budget. The way back: `restore`.
 //!
 //! A copy is made over a second connection that holds a snapshot, a few pages a step: writers are never held up, and what
 //! they write meanwhile is not part of the copy. It goes to a temporary name, is checked, reaches the disk and is renamed,
@@ -32,10 +32,10 @@ const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Where the backups of one database are kept, and how much room they may take.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Backups {
-    folder: PathBuf,
-    database: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) database: PathBuf,
     /// Begins the names of this database's backups.
-    prefix: String,
+    pub(super) prefix: String,
     max_bytes: u64,
 }
 
@@ -162,7 +162,7 @@ impl Backups {
 }
 
 /// Ends the names of copies under way.
-const UNFINISHED: &str = ".unfinished";
+pub(super) const UNFINISHED: &str = ".unfinished";
 
 /// Copies a database, which may be in use, to a new file or in the place of an old one. Returns the copy's size.
 ///
@@ -200,7 +200,7 @@ fn back_up_unless(
 }
 
 /// Copies all pages of one state of the source, lets `finish` change the copy, checks it and waits for the disk.
-fn copy(
+pub(super) fn copy(
     source: &Path,
     target: &Path,
     ended: &dyn Fn() -> bool,
@@ -318,57 +318,6 @@ pub fn inspect(path: &Path) -> Result<Contents, StorageError> {
     })
 }
 
-/// Puts a copy of `file` in the place of the database; call with the instance lock held. Returns where the old database
-/// was moved, if there was one: to the folder `aside`, with its log.
-///
-/// What waited when the backup was made is not begun again, since it has been worked on after: open inputs and turns
-/// count as stopped, open deliveries as dropped.
-pub fn restore(
-    file: &Path,
-    database: &Path,
-    aside: &Path,
-) -> Result<Option<PathBuf>, StorageError> {
-    let folder = parent(database);
-    make_folder(folder)?;
-    make_folder(aside)?;
-    let restoring = beside(database, ".restoring");
-    copy(file, &restoring, &|| false, close_open_work).map_err(|error| {
-        let _ = fs::remove_file(&restoring);
-        in_file(error, file)
-    })?;
-    let moved = aside.join(format!(
-        "{}-before-restore-{}",
-        file_name(database),
-        stamp(SystemTime::now())
-    ));
-    let had_one = database.exists();
-    for suffix in ["", "-wal", "-shm"] {
-        let from = beside(database, suffix);
-        if from.exists() {
-            move_file(&from, &beside(&moved, suffix)).map_err(|cause| opening(&from, cause))?;
-        }
-    }
-    fs::rename(&restoring, database).map_err(|cause| opening(database, cause))?;
-    sync_folder(folder)?;
-    Ok(had_one.then_some(moved))
-}
-
-fn close_open_work(copy: &Connection) -> Result<(), StorageError> {
-    copy.execute_batch(
-        "BEGIN;
-         UPDATE turns SET state = 'stopped' WHERE state = 'running';
-         UPDATE tool_calls SET state = 'interrupted' WHERE state = 'started';
-         UPDATE inbox SET outcome = 'stopped', reply_kind = 'error', reply_code = 'stopped',
-                reply = 'Not answered: the database was restored from a backup.'
-         WHERE outcome IS NULL;
-         DELETE FROM attachments;
-         UPDATE outbox SET state = 'dropped', error = 'restored from a backup'
-         WHERE state IN ('pending', 'started');
-         COMMIT;",
-    )?;
-    Ok(())
-}
-
 fn sound(connection: &Connection, check: &str, path: &Path) -> Result<(), StorageError> {
     let report: String = connection
         .query_row(&format!("PRAGMA {check}(1)"), [], |row| row.get(0))
@@ -384,7 +333,7 @@ fn sound(connection: &Connection, check: &str, path: &Path) -> Result<(), Storag
 }
 
 /// Puts the file's name into a report of damage.
-fn in_file(error: StorageError, path: &Path) -> StorageError {
+pub(super) fn in_file(error: StorageError, path: &Path) -> StorageError {
     match error {
         StorageError::Damaged { detail, backup, .. } => StorageError::Damaged {
             name: file_name(path),
@@ -395,7 +344,7 @@ fn in_file(error: StorageError, path: &Path) -> StorageError {
     }
 }
 
-fn opening(path: &Path, cause: io::Error) -> StorageError {
+pub(super) fn opening(path: &Path, cause: io::Error) -> StorageError {
     if cause.kind() == io::ErrorKind::StorageFull {
         return StorageError::Full;
     }
@@ -420,14 +369,14 @@ pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
 }
 
-fn make_folder(folder: &Path) -> Result<(), StorageError> {
+pub(super) fn make_folder(folder: &Path) -> Result<(), StorageError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -435,26 +384,14 @@ fn make_folder(folder: &Path) -> Result<(), StorageError> {
         .map_err(|cause| opening(folder, cause))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|cause| opening(folder, cause))
 }
 
-/// Renames, or copies and deletes between file systems.
-fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            fs::copy(from, to)?;
-            File::open(to)?.sync_all()?;
-            fs::remove_file(from)
-        }
-        other => other,
-    }
-}
-
 /// Writes a time for file names, to the millisecond, so that names sort by time.
-fn stamp(at: SystemTime) -> String {
+pub(super) fn stamp(at: SystemTime) -> String {
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     let millis = at.subsec_millisecond();
     format!("{}.{millis:03}Z", at.strftime("%Y%m%dT%H%M%S"))

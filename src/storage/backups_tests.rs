@@ -183,9 +183,8 @@ fn restoring_brings_the_old_state_back_and_begins_nothing() {
     let contents = inspect(&backup.path).unwrap();
     assert_eq!((contents.messages, contents.open_inputs), (1, 1));
 
-    let aside = place.dir.path().join("aside");
-    let moved = restore(&backup.path, &place.database(), &aside).unwrap();
-    assert_eq!(inspect(&moved.unwrap()).unwrap().messages, 2);
+    let restored = place.backups(1 << 30).restore(&backup.path).unwrap();
+    assert_eq!(inspect(&restored.old.unwrap()).unwrap().messages, 2);
     let db = place.open();
     db.read(|tx| {
         assert_eq!(tx.open_inputs()?, []);
@@ -223,10 +222,10 @@ fn what_is_no_backup_is_refused_and_nothing_changes() {
     );
     let missing = inspect(&place.dir.path().join("missing.db"));
     assert!(matches!(missing, Err(StorageError::Open { .. })));
-    let aside = place.dir.path().join("aside");
-    assert!(restore(&bad, &place.database(), &aside).is_err());
+    assert!(place.backups(1 << 30).restore(&bad).is_err());
     assert_eq!(inspect(&place.database()).unwrap().messages, 1);
     assert!(!beside(&place.database(), ".restoring").exists());
+    assert!(!place.backups(1 << 30).is_restoring());
 }
 
 #[test]

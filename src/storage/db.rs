@@ -60,12 +60,23 @@ impl Db {
     /// Makes the folder if missing. Refuses a file of a newer version without writing to it. `after_crash` says that the
     /// last process did not end in order: then the file is checked first (see [`Db::needs_check`] for large ones). Before
     /// a file of an older version is changed it goes to `backups`, which are also where a damaged one is said to have a
-    /// copy.
+    /// copy, and where the old files of a restore go that did not come to its end.
     pub fn open_with(
         path: &Path,
         after_crash: bool,
         backups: Option<Backups>,
     ) -> Result<Self, StorageError> {
+        if let Some(backups) = &backups
+            && let Some(restored) = backups.finish_restore()?
+        {
+            let old = restored
+                .old
+                .map(|old| format!("; the old database is now {}", old.display()));
+            log::warn!(
+                "a restore that was interrupted has come to its end{}",
+                old.unwrap_or_default()
+            );
+        }
         let mut db = Self::connect(path, after_crash, backups.clone())
             .map_err(|error| named(error, path, backups.as_ref()))?;
         db.prepare().map_err(|error| db.named(error))?;
@@ -73,7 +84,7 @@ impl Db {
     }
 
     /// Opens the database to read it beside whoever has the lock; nothing is written. `None` if there is no file, or one of
-    /// an older version.
+    /// an older version. Not while a restore waits for its end, see [`Backups::is_restoring`].
     pub fn open_read_only(path: &Path) -> Result<Option<Self>, StorageError> {
         refuse_newer(path)?;
         if !path.exists() {
@@ -185,6 +196,12 @@ impl Db {
         Ok(())
     }
 
+    /// Runs SQL that makes the database unfit for use.
+    #[cfg(test)]
+    pub fn spoil(&self, sql: &str) {
+        self.lock().execute_batch(sql).unwrap();
+    }
+
     /// Runs a closure that only reads, in one snapshot.
     pub fn read<T>(
         &self,
@@ -200,6 +217,15 @@ impl Db {
         run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         self.transact(TransactionBehavior::Immediate, run)
+    }
+
+    /// Like [`Db::write`], for a closure that seldom writes: one that only reads works on a disk that takes no writes, and
+    /// waits for nobody who writes.
+    pub fn write_late<T>(
+        &self,
+        run: impl FnOnce(&Tx<'_>) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.transact(TransactionBehavior::Deferred, run)
     }
 
     /// Like [`Db::write`], but the commit waits for no disk: it survives the end of the process, not of the machine.

@@ -19,12 +19,13 @@ mod messages;
 mod outbox;
 mod parts;
 mod prompts;
+mod restore;
 mod schema;
 mod turns;
 mod upkeep;
 
 pub use approvals::{ApprovalRow, ApprovalState, GrantRow};
-pub use backups::{Backup, Backups, Contents, back_up, inspect, restore};
+pub use backups::{Backup, Backups, Contents, back_up, inspect};
 pub use calls::{DialogUsage, LastCall};
 pub use contexts::{Context, NewTimeline};
 pub use db::{Db, Tx, sqlite_version};
@@ -36,6 +37,7 @@ pub use lock::{InstanceLock, Kind, LockError, LockInfo};
 pub use messages::{DetailedPage, StoredMessage};
 pub use outbox::{Delivery, DeliveryInfo, Expired, OutboxRow, Shown};
 pub use prompts::Prompt;
+pub use restore::Restored;
 pub use turns::{TurnId, TurnRow, TurnState};
 pub use upkeep::Sweep;
 

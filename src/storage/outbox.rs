@@ -85,6 +85,12 @@ pub struct Expired {
 
 const INFO: &str = "id, channel, chat, body, state, attempts, error, created_at, finished_at";
 
+/// Picks the oldest open delivery of each chat.
+const FIRST: &str = "state IN ('pending', 'started') AND NOT EXISTS (
+    SELECT 1 FROM outbox AS earlier
+    WHERE earlier.channel = outbox.channel AND earlier.chat = outbox.chat AND earlier.id < outbox.id
+      AND earlier.state IN ('pending', 'started'))";
+
 fn info(row: &Row<'_>) -> rusqlite::Result<DeliveryInfo> {
     Ok(DeliveryInfo {
         id: row.get(0)?,
@@ -149,16 +155,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Returns the oldest open delivery that is due, and notes that its sending begins.
+    /// Returns the oldest open delivery that is due, and notes that its sending begins. One that waits to be tried again
+    /// holds up the later ones of its chat, and no others.
     pub fn begin_delivery(&self, now: SystemTime) -> Result<Option<OutboxRow>, StorageError> {
         let found = self
             .sql
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT id, channel, chat, body, idempotency_key, attempts, input,
                         (SELECT external_id FROM inbox WHERE inbox.id = outbox.input)
-                 FROM outbox
-                 WHERE state IN ('pending', 'started') AND due_at <= ?1 ORDER BY id LIMIT 1",
-            )?
+                 FROM outbox WHERE {FIRST} AND due_at <= ?1 ORDER BY id LIMIT 1"
+            ))?
             .query_row([to_millis(now)], |row| {
                 Ok((
                     row.get::<_, i64>(0)?,
@@ -198,11 +204,11 @@ impl Tx<'_> {
         }))
     }
 
-    /// Returns when the next open delivery is due; `None` if none is open.
+    /// Returns when the next delivery that nothing holds up is due; `None` if none is open.
     pub fn next_delivery_due(&self) -> Result<Option<SystemTime>, StorageError> {
         let due: Option<i64> = self
             .sql
-            .prepare_cached("SELECT min(due_at) FROM outbox WHERE state IN ('pending', 'started')")?
+            .prepare_cached(&format!("SELECT min(due_at) FROM outbox WHERE {FIRST}"))?
             .query_row([], |row| row.get(0))?;
         Ok(due.map(from_millis))
     }

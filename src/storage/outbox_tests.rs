@@ -59,6 +59,37 @@ fn a_postponed_delivery_waits_for_its_time() {
 }
 
 #[test]
+fn nothing_overtakes_an_earlier_delivery_of_its_chat() {
+    let (_dir, db) = open();
+    let now = SystemTime::now();
+    db.write(|tx| {
+        for (chat, key) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("b", "5")] {
+            tx.add_delivery(&delivery(chat, key), now)?;
+        }
+        let first = tx.begin_delivery(now)?.unwrap();
+        assert_eq!(first.id, 1);
+        tx.postpone_delivery(1, now + HOUR, "busy")?;
+        // The other chat goes on; then there is nothing to do for an hour.
+        for id in [3, 5] {
+            assert_eq!(tx.begin_delivery(now)?.unwrap().id, id);
+            tx.end_delivery(id, Ok(()), now)?;
+        }
+        assert_eq!(tx.begin_delivery(now)?, None);
+        assert!(tx.next_delivery_due()?.unwrap() > now);
+        for id in [1, 2, 4] {
+            let next = tx.begin_delivery(now + HOUR)?.unwrap();
+            assert_eq!(next.id, id);
+            let result = if id == 2 { Err("refused") } else { Ok(()) };
+            tx.end_delivery(id, result, now)?;
+        }
+        assert_eq!(tx.next_delivery_due()?, None);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(states(&db), ["sent", "failed", "sent", "sent", "sent"]);
+}
+
+#[test]
 fn old_messages_expire_by_chat_and_notices_later() {
     let (_dir, db) = open();
     let then = SystemTime::now();

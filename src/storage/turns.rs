@@ -69,15 +69,17 @@ impl Tx<'_> {
         Ok(TurnId(self.sql.last_insert_rowid()))
     }
 
-    /// Takes up a turn that an earlier process left; returns how often it was begun, this time included.
-    pub fn resume_turn(&self, turn: TurnId) -> Result<u32, StorageError> {
-        let attempts: i64 = self
+    /// Takes up a turn that an earlier process left; returns how often it was begun, this time included, or `None` if the
+    /// turn has ended.
+    pub fn resume_turn(&self, turn: TurnId) -> Result<Option<u32>, StorageError> {
+        let attempts: Option<i64> = self
             .sql
             .prepare_cached(
-                "UPDATE turns SET attempts = attempts + 1 WHERE id = ?1 RETURNING attempts",
+                "UPDATE turns SET attempts = attempts + 1 WHERE id = ?1 AND state = 'running' RETURNING attempts",
             )?
-            .query_row([turn.0], |row| row.get(0))?;
-        Ok(u32::try_from(attempts).unwrap_or(u32::MAX))
+            .query_row([turn.0], |row| row.get(0))
+            .optional()?;
+        Ok(attempts.map(|attempts| u32::try_from(attempts).unwrap_or(u32::MAX)))
     }
 
     /// Takes back that a turn was begun or taken up: it was cut off in order, which is no crash.

@@ -41,9 +41,13 @@ impl<'a> Source<'a> {
             return Ok(Self::Gateway { url, launch });
         }
         let database = &config.gateway.session_db_path;
-        let db = match Db::open_read_only(database).map_err(anyhow::Error::from)? {
+        let as_it_is = match gateway::backups(config).is_restoring() {
+            true => None,
+            false => Db::open_read_only(database).map_err(anyhow::Error::from)?,
+        };
+        let db = match as_it_is {
             Some(db) => Some(db),
-            // Of an older version: brought up to date under the lock first.
+            // Of an older version, or half restored: put in order under the lock first.
             None => {
                 if let Some(db) = one_database(config)? {
                     db.end();

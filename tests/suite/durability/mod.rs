@@ -4,6 +4,7 @@ mod backup;
 mod faults;
 mod full_disk;
 mod outbox;
+mod restore;
 mod texts;
 mod upkeep;
 

@@ -288,6 +288,12 @@ impl Tx<'_> {
                 continue;
             }
             bytes += stored.message.shown_text().len();
+            // The most that can be shown of it as reasoning.
+            bytes += stored
+                .message
+                .native
+                .as_ref()
+                .map_or(0, |native| native.data.len());
             for call in stored.message.tool_calls() {
                 let result = page.results.get(&call.id);
                 bytes += call.arguments.len() + result.map_or(0, |result| result.content.len());

@@ -556,8 +556,12 @@ impl Loop<'_, '_> {
             Err(error) => (error.class().0, Usage::default(), None, 1),
         };
         self.usage.add(usage);
-        self.guard
-            .spend(usage.input.unwrap_or(0) + usage.output.unwrap_or(0));
+        self.guard.spend(
+            usage
+                .input
+                .unwrap_or(0)
+                .saturating_add(usage.output.unwrap_or(0)),
+        );
         setup.observers.tell(Event::ModelCalled {
             turn: setup.turn,
             provider: candidate.provider.name(),
@@ -703,7 +707,7 @@ pub const NOBODY_TO_ASK: &str = "Not allowed: this needs a person's yes, and nob
                              configuration.";
 const CUT_OFF: &str = "[cut off]";
 const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
-const REFUSED: &str = "The model declined to answer this.";
+const REFUSED: &str = "The model declined to answer this. None of it is sent to the model again.";
 const IMAGES_REFUSED: &str = "The model service refused an image. The images of this dialog were taken out, so that it \
                               can go on.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";

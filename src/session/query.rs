@@ -15,6 +15,7 @@ use crate::bus::{
 };
 use crate::chat::{Role, Route, SessionId};
 use crate::observability::Redactor;
+use crate::providers::reasoning_of;
 use crate::storage::{
     Db, DetailedPage, DialogKey, DialogRow, StorageError, StoredMessage, TurnId, TurnState, Tx,
 };
@@ -227,6 +228,12 @@ fn page(
                 Role::User => state,
                 _ => ItemState::Done,
             },
+            reasoning: row
+                .message
+                .native
+                .as_ref()
+                .filter(|_| detail)
+                .and_then(reasoning_of),
             calls,
         });
     }
@@ -269,6 +276,7 @@ fn add_open_inputs(
             content,
             created_at: input.received_at,
             state,
+            reasoning: None,
             calls: Vec::new(),
         });
     }

@@ -461,6 +461,8 @@ pub struct HistoryItem {
     pub created_at: SystemTime,
     /// How far it is.
     pub state: ItemState,
+    /// The model's reasoning, if it was asked for and stands in the open.
+    pub reasoning: Option<String>,
     /// Its tool calls, if they were asked for.
     pub calls: Vec<HistoryCall>,
 }

@@ -16,6 +16,9 @@ use crate::client::{self, ClientError, Ended, Endpoint, Opening, Options, StartG
 use crate::config::{self, Config};
 use crate::storage::InstanceLock;
 
+/// A log of gateways that were started here is put aside when it is larger than this and another one is started.
+const MAX_GATEWAY_LOG_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Options of `chat`.
 #[derive(Args)]
 pub(super) struct ChatArgs {
@@ -105,14 +108,22 @@ fn farewell(ended: &Ended) -> Result<(), Failure> {
     for fault in &ended.key_faults {
         say(&format!("picobot: {fault}"));
     }
-    if let Some(session) = &ended.session {
-        let mut text = format!("Resume: picobot chat --session {session}\n");
-        if ended.is_busy {
-            text.push_str("The turn goes on at the gateway.\n");
-        }
-        // After a hang-up nobody reads it.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut text = match &ended.session {
+        Some(session) => format!("Resume: picobot chat --session {session}\n"),
+        None => String::new(),
+    };
+    match ended.n_unsent {
+        0 => {}
+        1 => text.push_str("A message could not be sent; it is kept as the draft.\n"),
+        n => text.push_str(&format!(
+            "{n} messages could not be sent; they are kept as the draft.\n"
+        )),
     }
+    if ended.is_busy {
+        text.push_str("The turn goes on at the gateway.\n");
+    }
+    // After a hang-up nobody reads it.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     match ended.signal {
         Some(signal) => Err(Failure::silent(
             128 + u8::try_from(signal).unwrap_or_default(),
@@ -226,6 +237,7 @@ fn spawn_gateway(arguments: &[String], umask: u32, log: &Path) -> std::io::Resul
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    rotate(log);
     let log = OpenOptions::new().append(true).create(true).open(log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command
@@ -240,6 +252,16 @@ fn spawn_gateway(arguments: &[String], umask: u32, log: &Path) -> std::io::Resul
     let child = command.spawn();
     rustix::process::umask(private);
     child
+}
+
+/// Puts a log aside that has grown large; one old log is kept. A gateway that still writes goes on in the old one.
+fn rotate(log: &Path) {
+    let is_large = log
+        .metadata()
+        .is_ok_and(|info| info.len() > MAX_GATEWAY_LOG_BYTES);
+    if is_large && let Err(error) = std::fs::rename(log, log.with_extension("log.1")) {
+        log::warn!("{}: {error}", log.display());
+    }
 }
 
 #[cfg(test)]
@@ -258,5 +280,19 @@ mod tests {
             start_command(&global),
             "picobot gateway --config '/tmp/my config.json'"
         );
+    }
+
+    #[test]
+    fn a_large_log_is_put_aside() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("gateway.log");
+        rotate(&log);
+        std::fs::write(&log, "small").unwrap();
+        rotate(&log);
+        assert!(log.exists());
+        let large = std::fs::File::options().append(true).open(&log).unwrap();
+        large.set_len(MAX_GATEWAY_LOG_BYTES + 1).unwrap();
+        rotate(&log);
+        assert!(!log.exists() && home.path().join("gateway.log.1").exists());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::state::{Body, Call, CallState, Delivery, Entry, Fold, Tone};
-use super::text::{Look, Role, Row, Rows, Styled, Widths, clean, clean_line, markdown};
+use super::text::{Look, Memo, Role, Row, Rows, Styled, Widths, clean, clean_line, markdown};
 
 /// Lines of a running call's output.
 const LIVE_LINES: usize = 5;
@@ -71,7 +71,7 @@ fn signs(widths: Widths) -> &'static Signs {
 pub(super) fn entry_rows(entry: &Entry, cx: &Context) -> Rows {
     match &entry.body {
         Body::User { text, delivery } => user(entry, text, *delivery, cx),
-        Body::Answer { text, is_open } => answer_rows(text, *is_open, cx),
+        Body::Answer { text, is_open } => answer_rows(text, *is_open, cx, None),
         Body::Reasoning { text, is_open } => reasoning(entry, text, *is_open, cx),
         Body::Call(call) => tool(entry, call, cx),
         Body::Remark { text, tone } => remark(text, *tone, cx),
@@ -103,13 +103,18 @@ fn user(entry: &Entry, text: &str, delivery: Delivery, cx: &Context) -> Rows {
     rows
 }
 
-/// Returns the rows of a piece of an answer.
-pub(super) fn answer_rows(text: &str, is_open: bool, cx: &Context) -> Rows {
+/// Returns the rows of a piece of an answer; a memo spares lines that it holds.
+pub(super) fn answer_rows(
+    text: &str,
+    is_open: bool,
+    cx: &Context,
+    memo: Option<&mut Memo>,
+) -> Rows {
     let lead = indent(cx);
     let text = clean(text);
     // Blank lines at the end come and go while an answer streams; nothing should jump for them.
     let text = if is_open { text.trim_end() } else { &*text };
-    markdown(text, cx.width, &lead, cx.widths)
+    markdown(text, cx.width, &lead, cx.widths, memo)
 }
 
 /// Returns the blank row between two blocks of an answer.

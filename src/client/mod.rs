@@ -2,12 +2,14 @@
 //! to a terminal and a gateway.
 //!
 //! Threads: `main` runs the loop, one `select!` over terminal events, the gateway, signals and the next due time; `tui-input`
-//! reads the terminal, `tui-net` owns the socket, `tui-signals` waits for signals. Nothing polls: an idle client has no
+//! reads the terminal, `tui-net` owns the socket, `tui-signals` waits for signals, `tui-editor` for an editor while
+//! one is open. Nothing polls: an idle client has no
 //! wake-ups and draws nothing. Text from outside is cleaned before it reaches a cell (`text::clean`, and once more in
 //! `view::put`). Deliberately not here: configuration files, the gateway's token and how a gateway is started (`cli`).
 
 mod clock;
 pub mod dial;
+mod editor;
 mod entry_rows;
 mod files;
 mod input;
@@ -24,6 +26,7 @@ mod screens;
 pub mod stage;
 mod state;
 mod stream;
+mod suspend;
 mod terminal;
 mod text;
 mod theme;

@@ -57,6 +57,8 @@ pub struct Options {
 pub struct Ended {
     /// The dialog that was open.
     pub session: Option<String>,
+    /// How many messages could not be sent; they are kept with the draft.
+    pub n_unsent: usize,
     /// Whether a turn of it goes on at the gateway.
     pub is_busy: bool,
     /// The signal that ended it, if one did.

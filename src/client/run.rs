@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::clock::Clock;
+use super::editor;
 use super::files::Files;
 use super::input::{Batch, Input, Translator};
 use super::keys::Keys;
@@ -17,9 +18,11 @@ use super::net::{Net, NetEvent};
 use super::options::{ClientError, Ended, Opening, Options, StartGateway};
 use super::outside;
 use super::state::{Effect, Event, Moment, NOWHERE, Settings, Start, State, short_address, update};
+use super::suspend;
 use super::terminal::{Screen, give_back};
 use super::text::Widths;
 use super::view::SPIN_MS;
+use crate::observability::panic_point;
 use crate::threads::{Thread, spawn};
 use crate::wire::ClientMessage;
 
@@ -30,6 +33,8 @@ const FRAME_OVER_SSH: Duration = Duration::from_millis(33);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Signs of work turn more slowly over a network terminal.
 const SPIN_OVER_SSH_MS: u64 = 1_000;
+/// Signals take no longer than this from the kernel to the loop.
+const LATE_SIGNAL: Duration = Duration::from_secs(1);
 /// How long the threads are waited for at the end.
 const END_LIMIT: Duration = Duration::from_millis(300);
 /// Messages of the gateway taken in a row before anything else has its turn.
@@ -80,14 +85,17 @@ pub fn run(options: Options) -> Result<Ended, ClientError> {
         translator: Translator::default(),
         frame: if is_ssh { FRAME_OVER_SSH } else { FRAME },
         spin_ms: if is_ssh { SPIN_OVER_SSH_MS } else { SPIN_MS },
+        caught: signals.caught.clone(),
+        lent: None,
         signal: None,
     };
-    let result = client.run(&mut state, &signals.caught);
+    let result = client.run(&mut state);
     signals.stop();
     let signal = result?;
     Ok(Ended {
         session: state.session().map(str::to_owned),
-        is_busy: state.is_busy(),
+        n_unsent: state.unsent().len(),
+        is_busy: state.goes_on(),
         signal,
         key_faults,
     })
@@ -114,6 +122,11 @@ struct Client {
     translator: Translator,
     frame: Duration,
     spin_ms: u64,
+    /// Signals sent to this process.
+    caught: Receiver<i32>,
+    /// When an editor last gave the terminal back.
+    lent: Option<Instant>,
+    /// The signal that ends it.
     signal: Option<i32>,
 }
 
@@ -126,16 +139,11 @@ enum Flow {
 
 impl Client {
     /// Runs the loop; a panic in it keeps the draft like every other end. Returns the signal that ended it.
-    fn run(
-        mut self,
-        state: &mut State,
-        signals: &Receiver<i32>,
-    ) -> Result<Option<i32>, ClientError> {
-        let looped = catch_unwind(AssertUnwindSafe(|| self.turn(state, signals)));
+    fn run(mut self, state: &mut State) -> Result<Option<i32>, ClientError> {
+        let looped = catch_unwind(AssertUnwindSafe(|| self.turn(state)));
         give_back();
         let session = state.session().unwrap_or(NOWHERE).to_owned();
-        let draft = state.draft();
-        let saved = self.files.save_draft(&session, &draft);
+        let saved = self.files.save_draft(&session, &state.kept());
         if let Err(error) = saved {
             log::error!("the draft could not be kept: {error}");
         }
@@ -157,7 +165,7 @@ impl Client {
         }
     }
 
-    fn turn(&mut self, state: &mut State, signals: &Receiver<i32>) -> io::Result<()> {
+    fn turn(&mut self, state: &mut State) -> io::Result<()> {
         let mut next_frame = Instant::now();
         loop {
             let now = Instant::now();
@@ -185,7 +193,7 @@ impl Client {
                     Ok(event) => self.heard(state, event)?,
                     Err(_) => return Err(io::Error::other("the connection's thread has ended")),
                 },
-                recv(signals) -> signal => self.signalled(state, signal.unwrap_or(SIGTERM))?,
+                recv(self.caught) -> signal => self.signalled(state, signal.unwrap_or(SIGTERM))?,
                 recv(timer) -> _ => match due {
                     Some(due) if due <= Instant::now() => self.handle(state, Event::Tick)?,
                     _ => Flow::GoOn,
@@ -205,6 +213,7 @@ impl Client {
                 return Ok(Flow::End);
             }
         }
+        panic_point("chat-keys");
         self.input.go_on();
         Ok(Flow::GoOn)
     }
@@ -225,8 +234,12 @@ impl Client {
     }
 
     fn signalled(&mut self, state: &mut State, signal: i32) -> io::Result<Flow> {
-        if signal == SIGTSTP {
-            return self.suspend(state);
+        // In the client's own modes the keyboard sends no signals: one that comes late was a key for the editor.
+        let is_late = self.lent.is_some_and(|at| at.elapsed() < LATE_SIGNAL);
+        match signal {
+            SIGINT | SIGTSTP if is_late => return Ok(Flow::GoOn),
+            SIGTSTP => return self.suspend(state),
+            _ => {}
         }
         self.signal = Some(signal);
         self.handle(state, Event::End)
@@ -282,9 +295,22 @@ impl Client {
                 }
             }
             Effect::Edit(text) => {
-                let (state_dir, env) = (&self.state_dir, &self.env);
-                let edited = self.screen.lend(|| outside::edit(&text, state_dir, env))?;
-                events.push_back(Event::Edited(edited));
+                let (state_dir, env, caught) = (&self.state_dir, &self.env, &self.caught);
+                let (edited, taken) = self
+                    .screen
+                    .lend(|| editor::edit(&text, state_dir, env, caught));
+                self.lent = Some(Instant::now());
+                events.push_back(Event::Edited(edited.text));
+                match edited.signal {
+                    Some(signal) => {
+                        self.signal = Some(signal);
+                        events.push_back(Event::End);
+                    }
+                    None => {
+                        taken?;
+                        events.push_back(resized()?);
+                    }
+                }
             }
             Effect::OpenLink(link) => {
                 let opened = outside::open_link(&link, &self.env);
@@ -313,12 +339,19 @@ impl Client {
 
     /// Stops the process as the shell expects it; what follows happens after it was continued.
     fn suspend(&mut self, state: &mut State) -> io::Result<Flow> {
-        self.screen
-            .lend(|| signal_hook::low_level::emulate_default_handler(SIGTSTP))??;
-        (state.columns, state.rows) = crossterm::terminal::size()?;
-        state.is_dirty = true;
-        Ok(Flow::GoOn)
+        if !suspend::has_shell() {
+            let why = "no shell waits for this to stop".to_owned();
+            return self.handle(state, Event::Note(why));
+        }
+        let (stopped, taken) = self.screen.lend(suspend::stop);
+        stopped.and(taken)?;
+        self.handle(state, resized()?)
     }
+}
+
+/// Tells how large the terminal is now.
+fn resized() -> io::Result<Event> {
+    crossterm::terminal::size().map(|(columns, rows)| Event::Resize(columns, rows))
 }
 
 /// Returns how long nothing is drawn after a frame that took so long: drawing takes at most a fifth of the time.

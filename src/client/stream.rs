@@ -1,8 +1,9 @@
 //! Lays out an answer while it streams: what is behind a block that can no longer change is kept, only the rest is laid out
-//! anew. Pure. When the answer is complete it is laid out once as a whole.
+//! anew, and of that only the lines that changed: a list or a table may go on for long without such a block. Pure. When the
+//! answer is complete it is laid out once as a whole.
 
 use super::entry_rows::{Context, answer_lead, answer_rows};
-use super::text::Rows;
+use super::text::{Memo, Rows};
 
 /// The kept part of one answer.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(super) struct Streamed {
     /// Bytes of the text that are laid out for good.
     stable: usize,
     rows: Rows,
+    /// Lines of the rest.
+    memo: Memo,
 }
 
 impl Streamed {
@@ -26,11 +29,12 @@ impl Streamed {
         }
         let end = stable_end(text, self.stable);
         if end > self.stable {
-            let more = answer_rows(&text[self.stable..end], true, context);
+            let more = answer_rows(&text[self.stable..end], true, context, Some(&mut self.memo));
             self.append(more);
             self.stable = end;
         }
-        let rest = answer_rows(&text[end..], true, context);
+        let rest = answer_rows(&text[end..], true, context, Some(&mut self.memo));
+        self.memo.end_round();
         let mut rows = self.rows.clone();
         if !rows.is_empty() && !rest.is_empty() {
             rows.push(answer_lead(context));
@@ -91,13 +95,40 @@ mod tests {
             let shown = streamed.rows(1, &TEXT[..end], &cx());
             assert_eq!(
                 shown,
-                answer_rows(&TEXT[..end], true, &cx()),
+                answer_rows(&TEXT[..end], true, &cx(), None),
                 "{:?}",
                 &TEXT[..end]
             );
         }
         assert!(streamed.stable > TEXT.len() / 2, "most of it was kept");
+        let n_lines = TEXT.lines().count();
+        let n_chars = TEXT.chars().count();
+        assert!(
+            streamed.memo.n_made < n_chars + 3 * n_lines,
+            "most were kept"
+        );
         let other = streamed.rows(2, "other", &cx());
         assert_eq!(other.len(), 1);
+    }
+
+    #[test]
+    fn of_a_list_without_end_only_the_end_is_laid_out() {
+        let item = |n: usize| format!("{n}. 新建 `{n}/`,移动 **全部** 文件\n   - and more\n");
+        let text: String = (1..200).map(item).collect();
+        let mut streamed = Streamed::default();
+        let mut n_frames = 0;
+        for (end, _) in text.char_indices().step_by(10).skip(1) {
+            streamed.rows(1, &text[..end], &cx());
+            n_frames += 1;
+        }
+        let shown = streamed.rows(1, &text, &cx());
+        assert_eq!(shown, answer_rows(&text, true, &cx(), None));
+        assert_eq!(streamed.stable, 0, "a list has no end before its end");
+        // In each frame the line that grows and the one it became.
+        let n_made = streamed.memo.n_made;
+        assert!(
+            n_made <= 3 * n_frames,
+            "{n_made} lines in {n_frames} frames"
+        );
     }
 }

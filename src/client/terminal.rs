@@ -95,16 +95,16 @@ impl Screen {
 
     /// Makes the next drawing write every cell.
     pub(super) fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `Terminal::clear` would ask the terminal where its cursor is, and the thread that reads the keys could take the answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
-    /// Gives the terminal away for a while, and takes it again.
-    pub(super) fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+    /// Gives the terminal away for a while, and takes it again; tells whether that worked.
+    pub(super) fn lend<T>(&mut self, to: impl FnOnce() -> T) -> (T, io::Result<()>) {
         give_back();
         let result = to();
-        enter(self.mouse)?;
-        self.redraw()?;
-        Ok(result)
+        (result, enter(self.mouse).and_then(|()| self.redraw()))
     }
 
     /// Puts a text into the clipboard by OSC 52; false if it is too long for that.

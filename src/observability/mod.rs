@@ -10,7 +10,7 @@ mod redact;
 mod redact_stream;
 
 pub use self::log::{LogFormat, LogOptions, LogTarget, init_log};
-pub use crash::{crash_point, test_millis};
+pub use crash::{crash_point, panic_point, test_millis};
 pub use events::{Event, Observer, Observers};
 pub use health::{ChannelHealth, Health, LinkState, Part, SandboxState};
 pub use redact::Redactor;

@@ -1,7 +1,7 @@
 //! Model services: the `Provider` trait and one file per API.
 //!
 //! Shared by all APIs: `http` (the client), `service` (one configured service and a call's way to it), `read`, `sse`,
-//! `leaf` (reading answers), `history` (what replayed messages look like), `fault` (what error answers mean), `room` (how
+//! `leaf` (reading answers), `history` (what replayed messages look like), `reasoning` (what people may read of it), `fault` (what error answers mean), `room` (how
 //! long answers may be), `retry`,
 //! `breaker`, `quirks` (how services differ, known and learned) and `feed` (what is passed on, and reminders). `openai`
 //! and `anthropic` are adapters.
@@ -21,6 +21,7 @@ mod leaf;
 mod openai;
 mod quirks;
 mod read;
+mod reasoning;
 mod retry;
 mod room;
 mod schema;
@@ -45,6 +46,7 @@ pub use feed::Pace;
 pub use history::is_object;
 pub use openai::{OpenAi, OpenAiSettings};
 pub use quirks::LearnedQuirks;
+pub use reasoning::reasoning_of;
 pub use schema::{Cleaned, Loss, ToolNames, clean_description, clean_schema};
 pub use service::ServiceSettings;
 

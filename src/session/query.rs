@@ -15,6 +15,7 @@ use crate::bus::{
 };
 use crate::chat::{Role, Route, SessionId};
 use crate::observability::Redactor;
+use crate::providers::reasoning_of;
 use crate::storage::{
     Db, DetailedPage, DialogKey, DialogRow, Page, StorageError, StoredMessage, TurnId, TurnState,
     Tx,
@@ -240,6 +241,12 @@ fn page(
                 Role::User => state,
                 _ => ItemState::Done,
             },
+            reasoning: row
+                .message
+                .native
+                .as_ref()
+                .filter(|_| detail)
+                .and_then(reasoning_of),
             calls,
         });
     }
@@ -282,6 +289,7 @@ fn add_open_inputs(
             content,
             created_at: input.received_at,
             state,
+            reasoning: None,
             calls: Vec::new(),
         });
     }

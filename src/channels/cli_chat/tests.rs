@@ -499,6 +499,7 @@ fn lists_and_histories_are_spelled_out() {
         created_at: SystemTime::UNIX_EPOCH,
         state,
         id: Some(7),
+        reasoning: None,
         calls: Vec::new(),
     };
     let frame = chat.encode(&outbound(Body::Loaded {
@@ -514,6 +515,7 @@ fn lists_and_histories_are_spelled_out() {
         r#"{"type":"session_loaded","session_id":"cli_chat:local:d","messages":[{"role":"tool","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"done"},{"role":"user","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"queued"}],"has_more":true,"request_id":"r"}"#
     );
     let mut with_calls = item(Role::Assistant, ItemState::Done);
+    with_calls.reasoning = Some("hm".into());
     with_calls.calls.push(HistoryCall {
         call_id: "c".into(),
         name: "bash".into(),
@@ -538,7 +540,7 @@ fn lists_and_histories_are_spelled_out() {
     }));
     assert_eq!(
         frame.unwrap(),
-        r#"{"type":"session_loaded","session_id":"cli_chat:local:d","messages":[{"role":"assistant","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"done","id":7,"tool_calls":[{"call_id":"c","name":"bash","arguments":"{}","content":"out","state":"done","took_ms":12}]}],"has_more":false,"before":9,"title":"Trip","model":"m","token_limit":100,"context_tokens":5,"request_id":"r"}"#
+        r#"{"type":"session_loaded","session_id":"cli_chat:local:d","messages":[{"role":"assistant","content":"x","created_at":"1970-01-01T00:00:00.000Z","state":"done","id":7,"reasoning":"hm","tool_calls":[{"call_id":"c","name":"bash","arguments":"{}","content":"out","state":"done","took_ms":12}]}],"has_more":false,"before":9,"title":"Trip","model":"m","token_limit":100,"context_tokens":5,"request_id":"r"}"#
     );
 }
 

@@ -222,7 +222,7 @@ fn found_message(item: &FoundItem) -> FoundMessage<'_> {
 fn history_entry(item: &HistoryItem, with_detail: bool) -> HistoryEntry<'_> {
     HistoryEntry {
         id: item.id.filter(|_| with_detail),
-        reasoning: None,
+        reasoning: item.reasoning.as_deref().map(Cow::from),
         tool_calls: item.calls.iter().map(history_call).collect(),
         role: role(item.role).into(),
         content: (&item.content).into(),

@@ -232,8 +232,10 @@ impl State {
         if text.is_empty() {
             self.drafts.remove(&session);
         } else {
-            self.drafts.insert(session.clone(), text.clone());
+            self.drafts.insert(session.clone(), text);
         }
+        self.has_kept_unsent = !self.unsent().is_empty();
+        let text = self.kept();
         self.out.push(Effect::SaveDraft { session, text });
     }
 }

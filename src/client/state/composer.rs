@@ -17,9 +17,16 @@ pub(in crate::client) struct Composer {
     text: String,
     caret: usize,
     pastes: Vec<String>,
-    killed: String,
+    killed: Killed,
     /// The column that moving up and down keeps to.
     goal: Option<usize>,
+}
+
+/// What was deleted last: a text with placeholders, and the pastes they stand for, in order.
+#[derive(Clone, Default, Debug)]
+struct Killed {
+    text: String,
+    pastes: Vec<String>,
 }
 
 /// The draft laid out: visual rows and the caret.
@@ -89,12 +96,18 @@ impl Composer {
     pub(in crate::client) fn paste(&mut self, text: &str) {
         let text = clean(text).into_owned();
         let is_long = text.lines().count() > FOLD_LINES || text.chars().nth(FOLD_CHARS).is_some();
-        match placeholder(self.pastes.len()).filter(|_| is_long) {
+        let text = if is_long { self.fold(text) } else { text };
+        self.insert_raw(&text);
+    }
+
+    /// Puts a paste aside and returns what stands for it; itself if there are too many.
+    fn fold(&mut self, paste: String) -> String {
+        match placeholder(self.pastes.len()) {
             Some(mark) => {
-                self.pastes.push(text);
-                self.insert_raw(mark.encode_utf8(&mut [0; 4]));
+                self.pastes.push(paste);
+                mark.to_string()
             }
-            None => self.insert_raw(&text),
+            None => paste,
         }
     }
 
@@ -164,9 +177,15 @@ impl Composer {
     }
 
     fn kill(&mut self, range: Range<usize>) {
-        if !range.is_empty() {
-            self.killed = self.remove(range);
+        if range.is_empty() {
+            return;
         }
+        let text = self.remove(range);
+        let pastes = text
+            .chars()
+            .filter_map(|c| self.pastes.get(placeholder_index(c)?).cloned())
+            .collect();
+        self.killed = Killed { text, pastes };
     }
 
     /// Deletes to the start of the line, or the line break before it.
@@ -204,7 +223,16 @@ impl Composer {
     /// Puts back what was deleted last.
     pub(in crate::client) fn yank(&mut self) {
         let killed = self.killed.clone();
-        self.insert_raw(&killed);
+        let mut pastes = killed.pastes.into_iter();
+        let mut text = String::with_capacity(killed.text.len());
+        for c in killed.text.chars() {
+            if placeholder_index(c).is_none() {
+                text.push(c);
+            } else if let Some(paste) = pastes.next() {
+                text.push_str(&self.fold(paste));
+            }
+        }
+        self.insert_raw(&text);
     }
 
     /// Moves a cluster to the left.
@@ -460,6 +488,31 @@ mod tests {
         let mut composer = Composer::default();
         composer.insert(text);
         composer
+    }
+
+    #[test]
+    fn a_folded_paste_that_was_deleted_comes_back_whole() {
+        let (first, second) = ("一\n".repeat(20), "two\n".repeat(30));
+        let mut composer = with("a ");
+        composer.paste(&first);
+        composer.insert(" b ");
+        composer.paste(&second);
+        let whole = format!("a {first} b {second}");
+        composer.kill_to_start();
+        assert_eq!(composer.expanded(), "");
+        composer.yank();
+        assert_eq!(composer.expanded(), whole);
+        // Also into a draft that is new, with a paste of its own.
+        composer.kill_to_start();
+        composer.clear();
+        composer.paste(&"three\n".repeat(40));
+        composer.yank();
+        assert_eq!(composer.expanded(), "three\n".repeat(40) + &whole);
+        let shown = composer.lay_out(80, Widths::default()).rows.concat();
+        assert_eq!(
+            shown,
+            "[paste 40 lines]a [paste 20 lines] b [paste 30 lines]"
+        );
     }
 
     #[test]

@@ -215,7 +215,14 @@ impl State {
             | ServerBody::TurnFinished { session_id, .. } => session_id,
             _ => return,
         };
-        if self.session() != Some(&**session) {
+        let is_here = self.session() == Some(&**session);
+        if matches!(
+            body,
+            ServerBody::InputAccepted { .. } | ServerBody::TurnStarted { .. }
+        ) {
+            self.accept(id);
+        }
+        if !is_here {
             return;
         }
         match body {
@@ -315,6 +322,8 @@ impl State {
 
     /// A connection begins: asks for everything that is needed, and sends again what was not answered.
     fn begin(&mut self, session: String, title: String) {
+        // What still waits for an answer is asked again.
+        self.approvals.clear();
         self.established = Some(Dialog {
             id: session.clone(),
             title,
@@ -450,7 +459,9 @@ impl State {
             .iter()
             .position(|pending| id == Some(&pending.request_id))?;
         self.was_answered = true;
-        self.pending.remove(at)
+        let taken = self.pending.remove(at);
+        self.forget_unsent();
+        taken
     }
 
     fn on_answer(&mut self, id: Option<&str>, content: &str, session: &str, merged: bool) {

@@ -156,7 +156,8 @@ impl State {
         } else {
             self.bring_draft(draft);
         }
-        if was_nowhere && self.drafts.remove(NOWHERE).is_some() {
+        let was_kept = self.drafts.remove(NOWHERE).is_some() || self.has_kept_unsent;
+        if was_nowhere && was_kept {
             let (session, text) = (NOWHERE.to_owned(), String::new());
             self.out.push(Effect::SaveDraft { session, text });
         }

@@ -29,10 +29,10 @@ impl State {
         self.popup = None;
         self.history.add(&text);
         self.out.push(Effect::Remember(text.clone()));
-        self.save_draft();
         if !self.run_local(&text) {
             self.send_text(text);
         }
+        self.save_draft();
     }
 
     /// Sends a text as an input of its own.
@@ -48,6 +48,7 @@ impl State {
             session: self.session().unwrap_or_default().to_owned(),
             text,
             uid,
+            is_accepted: false,
             is_resent: false,
             is_command,
         };
@@ -76,6 +77,40 @@ impl State {
             self.out.push(Effect::Send(input(pending)));
             pending.is_resent = pending.is_sent;
             pending.is_sent = true;
+        }
+    }
+
+    /// Lists what was written in the open dialog and has perhaps not reached the gateway, oldest first.
+    pub(in crate::client) fn unsent(&self) -> Vec<&str> {
+        let session = self.session().unwrap_or_default();
+        let is_lost = self.link != Link::Online;
+        let pending = self
+            .pending
+            .iter()
+            .filter(|one| one.session == session || one.session.is_empty())
+            .filter(|one| !one.is_command && !one.is_accepted)
+            .filter(|one| !one.is_sent || is_lost || self.tells_accepted)
+            .map(|one| one.text.as_str());
+        pending.chain(self.first_prompt.as_deref()).collect()
+    }
+
+    /// The gateway has an input.
+    pub(super) fn accept(&mut self, id: Option<&str>) {
+        self.tells_accepted = true;
+        let found = self
+            .pending
+            .iter_mut()
+            .find(|pending| id == Some(&pending.request_id));
+        if let Some(pending) = found {
+            pending.is_accepted = true;
+        }
+        self.forget_unsent();
+    }
+
+    /// What was kept because it was not sent is kept no longer than needed.
+    pub(super) fn forget_unsent(&mut self) {
+        if self.has_kept_unsent {
+            self.save_draft();
         }
     }
 
@@ -196,5 +231,115 @@ fn input(pending: &Pending) -> ClientMessage {
             images: Vec::new(),
         },
         request_id: Some(pending.request_id.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, NOWHERE};
+    use super::*;
+    use crate::client::net::NetEvent;
+    use crate::client::play::{Play, SESSION};
+
+    fn lose(play: &mut Play) {
+        play.event(Event::Net(NetEvent::Down {
+            why: "gone".to_owned(),
+            retry_ms: 500,
+            is_refused: false,
+        }));
+    }
+
+    fn say(play: &mut Play, text: &str) {
+        play.type_text(text);
+        play.key("enter");
+    }
+
+    /// What is in the file of drafts for a dialog after all that happened.
+    fn on_disk(play: &Play, wanted: &str) -> String {
+        let saved = play.effects.iter().rev().find_map(|effect| match effect {
+            Effect::SaveDraft { session, text } if session == wanted => Some(text.clone()),
+            _ => None,
+        });
+        saved.unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_written_offline_is_kept_until_the_gateway_has_it() {
+        let mut play = Play::online();
+        lose(&mut play);
+        say(&mut play, "第一条");
+        say(&mut play, "second");
+        play.type_text("第三");
+        play.ms += 2_000;
+        play.event(Event::Tick);
+        assert_eq!(play.state.unsent(), ["第一条", "second"]);
+        assert_eq!(on_disk(&play, SESSION), "第一条\nsecond\n第三");
+        assert_eq!(play.state.composer.expanded(), "第三");
+
+        play.connect();
+        play.load("");
+        play.about("t-1", "input_accepted", "");
+        let ids: Vec<String> = play
+            .state
+            .pending
+            .iter()
+            .map(|pending| pending.request_id.clone())
+            .collect();
+        for id in ids {
+            play.about(&id, "input_accepted", "");
+        }
+        assert!(play.state.unsent().is_empty());
+        assert_eq!(on_disk(&play, SESSION), "第三");
+    }
+
+    #[test]
+    fn a_message_is_kept_only_while_nobody_has_it() {
+        let mut play = Play::online();
+        say(&mut play, "一");
+        assert!(
+            play.state.unsent().is_empty(),
+            "an older gateway says nothing"
+        );
+        let id = play.state.pending[0].request_id.clone();
+        lose(&mut play);
+        assert_eq!(play.state.unsent(), ["一"]);
+        play.connect();
+        play.load("");
+        play.about(&id, "input_accepted", "");
+        lose(&mut play);
+        assert!(play.state.unsent().is_empty());
+        say(&mut play, "/new");
+        assert!(play.state.unsent().is_empty(), "commands are no messages");
+    }
+
+    #[test]
+    fn before_any_dialog_the_prompt_of_the_command_line_is_kept_too() {
+        let mut play = Play::with(super::super::Start::New, Some("问题"), Default::default());
+        lose(&mut play);
+        say(&mut play, "还有");
+        assert_eq!(play.state.unsent(), ["还有", "问题"]);
+        assert_eq!(on_disk(&play, NOWHERE), "还有\n问题");
+        play.connect();
+        play.frame(&format!(
+            r#"{{"type":"session_created","session_id":"{SESSION}","title":""}}"#
+        ));
+        play.load("");
+        assert_eq!(on_disk(&play, NOWHERE), "", "it belongs to the dialog now");
+    }
+
+    #[test]
+    fn questions_of_a_lost_connection_are_asked_again() {
+        let mut play = Play::online();
+        let ask = format!(
+            r#"{{"type":"approval_request","approval_id":"p1","name":"bash","arguments":"{{}}","expires_at":"2026-03-01T14:05:00.000Z","session_id":"{SESSION}","summary":"ls","reason":"","in_workspace":true,"can_always":false}}"#
+        );
+        play.frame(&ask);
+        lose(&mut play);
+        assert_eq!(play.state.approvals.len(), 1);
+        play.connect();
+        assert!(play.state.approvals.is_empty(), "it may be settled");
+        play.load("");
+        play.frame(&ask);
+        assert_eq!(play.state.approvals.len(), 1);
     }
 }

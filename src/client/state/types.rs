@@ -141,6 +141,8 @@ pub(in crate::client) struct Pending {
     pub(in crate::client) uid: Option<u64>,
     /// Whether it was sent at all.
     pub(in crate::client) is_sent: bool,
+    /// Whether the gateway said that it has it.
+    pub(in crate::client) is_accepted: bool,
     /// Whether it was sent before the connection was lost: the answer may be in the transcript already.
     pub(in crate::client) is_resent: bool,
     /// Whether it is a slash command, which has no entry.
@@ -216,6 +218,10 @@ pub(in crate::client) struct State {
     pub(super) start: Start,
     /// What to send once the dialog is open.
     pub(super) first_prompt: Option<String>,
+    /// Whether this gateway says of each input that it has it.
+    pub(super) tells_accepted: bool,
+    /// Whether the drafts that are kept hold messages that were not sent.
+    pub(super) has_kept_unsent: bool,
     pub(super) established: Option<Dialog>,
     pub(in crate::client) dialog: Option<Dialog>,
     /// The dialog whose messages were asked for.
@@ -278,6 +284,8 @@ impl State {
             link: Link::Connecting,
             start,
             first_prompt,
+            tells_accepted: false,
+            has_kept_unsent: false,
             established: None,
             dialog: None,
             loading: None,
@@ -339,9 +347,25 @@ impl State {
         }
     }
 
+    /// Returns what is to be kept on the disk: what could not be sent, and the draft.
+    pub(in crate::client) fn kept(&self) -> String {
+        let draft = self.draft();
+        let mut parts = self.unsent();
+        if !draft.is_empty() {
+            parts.push(&draft);
+        }
+        parts.join("\n")
+    }
+
     /// Tells whether an answer is awaited.
     pub(in crate::client) fn is_busy(&self) -> bool {
         self.turn.is_some() || self.pending.iter().any(|pending| !pending.is_command)
+    }
+
+    /// Tells whether the gateway is at work on something here.
+    pub(in crate::client) fn goes_on(&self) -> bool {
+        let n_inputs = self.pending.iter().filter(|one| !one.is_command).count();
+        self.turn.is_some() || n_inputs > self.unsent().len()
     }
 
     /// Says something short for a few seconds.

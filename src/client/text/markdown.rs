@@ -3,9 +3,12 @@
 //! A line break in the source stays one: models write for chats, and joining Chinese lines by blanks would be wrong. HTML is
 //! shown as it is written.
 
+use std::hash::Hash;
+
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::code::colour;
+use super::memo::Memo;
 use super::rows::{Look, Role, Row, Rows, Styled};
 use super::table::Table;
 use super::width::Widths;
@@ -13,11 +16,17 @@ use super::width::Widths;
 /// Lists and quotes deeper than this are not indented further.
 const MAX_DEPTH: usize = 8;
 
-/// Lays out a cleaned Markdown text in rows of at most `width` columns, each behind `lead`.
-pub(in crate::client) fn markdown(text: &str, width: usize, lead: &Row, widths: Widths) -> Rows {
+/// Lays out a cleaned Markdown text in rows of at most `width` columns, each behind `lead`. A memo spares lines that it holds.
+pub(in crate::client) fn markdown(
+    text: &str,
+    width: usize,
+    lead: &Row,
+    widths: Widths,
+    memo: Option<&mut Memo>,
+) -> Rows {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut writer = Writer::new(width, lead, widths);
+    let mut writer = Writer::new(width, lead, widths, memo);
     for event in Parser::new_ext(text, options) {
         writer.event(event);
     }
@@ -37,6 +46,7 @@ struct Writer<'a> {
     width: usize,
     lead: &'a Row,
     widths: Widths,
+    memo: Option<&'a mut Memo>,
     out: Rows,
     line: Styled,
     looks: Vec<Look>,
@@ -51,11 +61,12 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(width: usize, lead: &'a Row, widths: Widths) -> Self {
+    fn new(width: usize, lead: &'a Row, widths: Widths, memo: Option<&'a mut Memo>) -> Self {
         Self {
             width,
             lead,
             widths,
+            memo,
             out: Vec::new(),
             line: Styled::default(),
             looks: vec![Look::default()],
@@ -344,8 +355,19 @@ impl<'a> Writer<'a> {
         let line = std::mem::take(&mut self.line);
         let first = self.next_prefix();
         let rest = self.next_prefix();
-        self.out
-            .extend(line.rows(self.width, &first, &rest, self.widths));
+        let (width, widths) = (self.width, self.widths);
+        self.lay((&line, &first, &rest), || {
+            line.rows(width, &first, &rest, widths)
+        });
+    }
+
+    /// Writes the rows of a line, those that were kept under its key or new ones.
+    fn lay(&mut self, key: impl Hash, make: impl FnOnce() -> Rows) {
+        let rows = match &mut self.memo {
+            Some(memo) => memo.rows(&key, make),
+            None => make(),
+        };
+        self.out.extend(rows);
     }
 
     fn end_code(&mut self) {
@@ -355,8 +377,10 @@ impl<'a> Writer<'a> {
         for line in code.trim_end_matches('\n').split('\n') {
             let mut first = self.next_prefix();
             first.push("  ", Look::default());
-            self.out
-                .extend(colour(line, &language).rows(self.width, &first, &first, self.widths));
+            let (width, widths) = (self.width, self.widths);
+            self.lay((line, &language, &first), || {
+                colour(line, &language).rows(width, &first, &first, widths)
+            });
         }
         self.wants_gap = true;
     }

@@ -3,6 +3,7 @@
 mod clean;
 mod code;
 mod markdown;
+mod memo;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod wrap;
 
 pub(super) use clean::{clean, clean_line, placeholder, placeholder_index};
 pub(super) use markdown::markdown;
+pub(super) use memo::Memo;
 pub(super) use rows::{Look, Role, Row, Rows, Styled};
 pub(super) use width::Widths;
 pub(super) use wrap::{Cut, wrap};

@@ -5,7 +5,7 @@ use super::width::Widths;
 use super::wrap::wrap;
 
 /// What a piece of text is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub(in crate::client) enum Role {
     /// What is said.
     #[default]
@@ -39,7 +39,7 @@ pub(in crate::client) enum Role {
 }
 
 /// How a piece of text looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub(in crate::client) struct Look {
     /// What it is.
     pub(in crate::client) role: Role,
@@ -69,7 +69,7 @@ impl Look {
 }
 
 /// A piece of a row.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub(in crate::client) struct Span {
     /// Its text, without line breaks.
     pub(in crate::client) text: String,
@@ -78,7 +78,7 @@ pub(in crate::client) struct Span {
 }
 
 /// One row of the screen.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
 pub(in crate::client) struct Row {
     /// Its pieces from left to right.
     pub(in crate::client) spans: Vec<Span>,
@@ -120,7 +120,7 @@ impl Row {
 pub(in crate::client) type Rows = Vec<Row>;
 
 /// A text with looks, on its way to rows.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
 pub(in crate::client) struct Styled {
     text: String,
     /// Where each look ends.

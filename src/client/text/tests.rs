@@ -93,14 +93,14 @@ proptest! {
     #[test]
     fn markdown_takes_anything(text in "([#>*|`\\-0-9. \n]|[a-z中文]{1,5}|\\[a\\]\\(b\\)|```\n|\\|a\\|b\\|\n\\|-\\|-\\|\n){0,40}", width in 1usize..60) {
         let widths = Widths::default();
-        for row in markdown(&text, width, &Row::default(), widths) {
+        for row in markdown(&text, width, &Row::default(), widths, None) {
             prop_assert!(row.width(widths) <= width.max(8), "{:?} in {:?}", row.text(), text);
         }
     }
 }
 
 fn shown(text: &str, width: usize) -> String {
-    let rows = markdown(text, width, &Row::default(), Widths::default());
+    let rows = markdown(text, width, &Row::default(), Widths::default(), None);
     rows.iter()
         .map(|row| row.text())
         .collect::<Vec<_>>()

@@ -14,7 +14,7 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-use crate::chat::{Message, Part, Role, StopReason, ToolCall, ToolResult, Usage};
+use crate::chat::{Message, Native, Part, Role, StopReason, ToolCall, ToolResult, Usage};
 use crate::threads::CancelToken;
 
 use super::{Delta, Dialect, Provider, ProviderError, Reply, Request};
@@ -64,7 +64,8 @@ impl Provider for Demo {
             since: Instant::now(),
             first: None,
             said: String::new(),
-            thought_chars: 0,
+            thought: String::new(),
+            provider: &self.name,
         };
         speaker.check()?;
         let (calls, stop) = speaker.perform(decide(request), request)?;
@@ -277,7 +278,8 @@ struct Speaker<'a> {
     since: Instant,
     first: Option<Duration>,
     said: String,
-    thought_chars: usize,
+    thought: String,
+    provider: &'a str,
 }
 
 impl Speaker<'_> {
@@ -333,7 +335,7 @@ impl Speaker<'_> {
             self.check()?;
             (self.on_delta)(Delta::Reasoning(piece));
         }
-        self.thought_chars += text.chars().count();
+        self.thought.push_str(text);
         Ok(())
     }
 
@@ -342,17 +344,23 @@ impl Speaker<'_> {
             .iter()
             .map(|call| call.name.chars().count() + call.arguments.chars().count())
             .sum();
-        let out_chars = self.said.chars().count() + self.thought_chars + call_chars;
+        let out_chars = self.said.chars().count() + self.thought.chars().count() + call_chars;
         let mut parts = Vec::new();
         if !self.said.is_empty() {
             parts.push(Part::Text(self.said));
         }
         parts.extend(calls.into_iter().map(Part::ToolCall));
+        // Kept for people to read again; nobody sends it anywhere.
+        let native = (!self.thought.is_empty()).then(|| Native {
+            provider: self.provider.to_owned(),
+            model: request.model.model_id.clone(),
+            data: serde_json::json!({ "thought": self.thought }).to_string(),
+        });
         Reply {
             message: Message {
                 role: Role::Assistant,
                 parts,
-                native: None,
+                native,
             },
             stop,
             usage: Usage {

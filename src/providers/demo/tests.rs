@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::reasoning_of;
 use super::*;
 use crate::providers::{ModelSpec, ToolSpec};
 
@@ -282,7 +283,12 @@ fn plays_texts() {
 
     let (reply, text, thought) = ask_with(&[user("play reasoning")], &ALL, &CancelToken::new());
     assert!(thought.starts_with("The person wants"));
-    assert_eq!(reply.unwrap().message.visible_text(), text);
+    let message = reply.unwrap().message;
+    assert_eq!(message.visible_text(), text);
+    assert_eq!(
+        message.native.as_ref().and_then(reasoning_of),
+        Some(thought)
+    );
 }
 
 #[test]

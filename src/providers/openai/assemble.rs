@@ -243,7 +243,8 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    /// What must go back with this message, under the names it came with.
+    /// What must go back with this message, under the names it came with, and what was reasoned in its text: that goes
+    /// back to nobody, but people may read it.
     fn native(&self, calls: &Calls) -> Option<Native> {
         let mut data = Map::new();
         for (name, text) in [
@@ -253,6 +254,9 @@ impl<'a> Assembler<'a> {
             if let Some(text) = text {
                 data.insert(name.to_owned(), Value::String(text.clone()));
             }
+        }
+        if !self.thought.trim().is_empty() {
+            data.insert("thought".to_owned(), Value::String(self.thought.clone()));
         }
         if !self.details.items.is_empty() {
             let details = Value::Array(self.details.items.clone());

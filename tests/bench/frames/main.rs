@@ -77,7 +77,14 @@ fn frames(quick: bool) -> Vec<Row> {
         Row::at_most("chat: scrolling frame, p99", scroll_late, "ms", 8.0),
         Row::at_most(
             "chat: frame while 20,000 characters stream, p99",
-            streaming(),
+            streaming(MIXED),
+            "ms",
+            8.0,
+        ),
+        Row::at_most("chat: the same, one list, p99", streaming(LIST), "ms", 8.0),
+        Row::at_most(
+            "chat: the same, one paragraph, p99",
+            streaming(PARAGRAPH),
             "ms",
             8.0,
         ),
@@ -85,15 +92,20 @@ fn frames(quick: bool) -> Vec<Row> {
     ]
 }
 
+/// What answers are made of, as in JSON: blocks of all kinds, a list that never ends, a line that never ends.
+const MIXED: &str = "## 计划\\n\\n先看一下目录里有什么,再按 **年份** 移动 all the files, one by one。\\n\\n1. 新建 `2023/`\\n2. 移动\\n\\n```sh\\nmkdir -p 2023 # 目录\\n```\\n\\n";
+const LIST: &str =
+    "- 先看一下目录里有什么,再按 **年份** 移动 all the files\\n  - one by one,`ls -l`\\n";
+const PARAGRAPH: &str = "先看一下目录里有什么,再按年份移动 all the files, one by one。";
+
 /// 200 tokens a second are 3.2 tokens a frame: every frame is drawn after so many, until the answer has 20,000 characters.
-fn streaming() -> f64 {
+fn streaming(answer: &str) -> f64 {
     let mut stage = Stage::new(COLUMNS, ROWS);
     stage.frame(&established());
     stage.frame(&dialog(200));
     stage.frame(&format!(
         r#"{{"type":"turn_started","session_id":"{SESSION}","turn":1}}"#
     ));
-    let answer = "## 计划\\n\\n先看一下目录里有什么,再按 **年份** 移动 all the files, one by one。\\n\\n1. 新建 `2023/`\\n2. 移动\\n\\n```sh\\nmkdir -p 2023 # 目录\\n```\\n\\n";
     let mut times = Vec::new();
     let mut chars = 0;
     // Escapes of JSON stay whole.

@@ -76,6 +76,35 @@ fn a_dialog_is_loaded_with_its_calls_page_by_page() {
 }
 
 #[test]
+fn reasoning_is_loaded_by_who_asks_for_detail() {
+    let stage = Stage::with_model(ModelServer::queue([
+        Answer::calls([Call::new("c1", "calculator", json!({"expression": "1+1"}))])
+            .thinking("先算一下。", "")
+            .saying("看一下。"),
+        Answer::text("是 2。").thinking("够了。", ""),
+        Answer::text("不客气。"),
+    ]));
+    let mut client = stage.client();
+    client.ask("一加一");
+    client.ask("谢谢");
+    let plain = load(&mut client, json!({}));
+    assert!(!plain.to_string().contains("reasoning"), "{plain}");
+    let detail = load(&mut client, json!({"detail": true}));
+    let thoughts: Vec<&Value> = detail["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| &message["reasoning"])
+        .collect();
+    let none = &Value::Null;
+    assert_eq!(
+        thoughts,
+        [none, &json!("先算一下。"), &json!("够了。"), none, none],
+        "{detail}"
+    );
+}
+
+#[test]
 fn long_dialogs_come_in_pages_that_meet() {
     let stage = Stage::with_model(ModelServer::queue(
         (0..130).map(|n| Answer::text(&format!("a{n}"))),

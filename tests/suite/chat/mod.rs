@@ -1,6 +1,7 @@
 //! `picobot chat` in a real terminal, against the real gateway with the demo provider.
 
 mod detail;
+mod leaving;
 mod tmux;
 
 use std::fs;
@@ -32,13 +33,28 @@ fn home() -> Home {
 
 /// The client in a terminal; when it ends, its exit code and the terminal's modes are shown.
 fn chat(home: &Home, arguments: &str, columns: u16, rows: u16) -> Tmux {
+    chat_with(home, "", arguments, columns, rows)
+}
+
+/// The same with variables, as a shell takes them.
+fn chat_with(home: &Home, variables: &str, arguments: &str, columns: u16, rows: u16) -> Tmux {
     let binary = env!("CARGO_BIN_EXE_picobot");
     let config = home.config();
     let line = format!(
-        "sh -c 'echo $$ > pid; exec {binary} --config {} chat {arguments}'; echo exit=$?; stty -a; exec cat",
+        "{variables} sh -c 'echo $$ > pid; exec {binary} --config {} chat {arguments}'; echo exit=$?; stty -a; exec cat",
         config.display()
     );
     Tmux::start(home, columns, rows, &line)
+}
+
+/// The client as a job of a shell, which shows the terminal's modes when it stops, and lets it go on at enter.
+fn with_job_control(home: &Home, variables: &str) -> Tmux {
+    let binary = env!("CARGO_BIN_EXE_picobot");
+    let line = format!(
+        "{variables} bash -c 'set -m; {binary} --config {} chat; echo stopped; stty -a; read line; fg; echo exit=$?; exec cat'",
+        home.config().display()
+    );
+    Tmux::start(home, 100, 30, &line)
 }
 
 fn pid(home: &Home) -> Pid {
@@ -174,12 +190,7 @@ fn it_is_suspended_and_comes_back() {
     }
     let home = home();
     let _gateway = Gateway::start(&home);
-    let binary = env!("CARGO_BIN_EXE_picobot");
-    let line = format!(
-        "bash -c 'set -m; {binary} --config {} chat; echo stopped; stty -a; read line; fg; echo exit=$?; exec cat'",
-        home.config().display()
-    );
-    let terminal = Tmux::start(&home, 100, 30, &line);
+    let terminal = with_job_control(&home, "");
     terminal.wait_for("online");
     terminal.type_text("草稿");
     terminal.keys(&["C-z"]);

@@ -398,7 +398,11 @@ fn reasoning_is_passed_on_kept_and_never_the_answer() {
             "a",
             Some(r#"{"reasoning_content":"a","reasoning":"a"}"#),
         ),
-        (vec![text("<think>a</think>hi")], "a", None),
+        (
+            vec![text("<think>a</think>hi")],
+            "a",
+            Some(r#"{"thought":"a"}"#),
+        ),
         (vec![text("hi")], "", None),
     ];
     for (mut data, reasoning, native) in rows {

@@ -103,26 +103,22 @@ fn people_are_told_in_a_sentence() {
     panic!("nobody was told");
 }
 
-/// Both sizes are told as the model counts, which is far from what characters say here.
+/// Both sizes are told as the model counts, which the demo provider does in its own way.
 #[test]
 fn compact_tells_sizes_that_can_be_compared() {
-    let model = ModelServer::start(answer_or_summary);
-    let home = home(&model, 128_000);
+    let home = Home::fresh();
     let gateway = Gateway::start(&home);
     let mut client = Client::connect(gateway.port());
-    client.ask(&"一篇很长的文章。".repeat(2_000));
-    client.ask("second");
-    client.ask("third");
+    for n in 1..=3 {
+        client.ask(&format!("what is 2+{n}?"));
+    }
     let said = client.request("/compact")["content"].to_string();
     let (_, sizes) = said.split_once(": about ").unwrap();
-    let sizes: Vec<u64> = sizes
-        .split(" tokens")
-        .next()
-        .unwrap()
-        .split(" → ")
-        .map(|size| size.replace(',', "").parse().unwrap())
-        .collect();
-    assert!(sizes[1] < sizes[0] / 2, "{said}");
+    let (sizes, _) = sizes.split_once(" tokens").unwrap();
+    let (before, after) = sizes.split_once(" → ").unwrap();
+    let count = |size: &str| size.replace(',', "").parse::<u64>().unwrap();
+    // A summary of so little is longer than what it stands for, but not by the whole prompt.
+    assert!(count(after) < count(before) + 700, "{said}");
 }
 
 #[test]

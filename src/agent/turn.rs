@@ -590,8 +590,8 @@ impl Loop<'_, '_> {
     /// Runs the open calls of the last round, committing before and after; their results join the history.
     fn run_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
         let setup = self.setup;
-        let planned = calls::plan(setup, unanswered_calls(history));
-        for mut batch in calls::batches(planned) {
+        let mut waiting = calls::plan(setup, unanswered_calls(history));
+        while let Some(mut batch) = calls::next_batch(setup, &mut waiting) {
             self.seek_permits(&mut batch)?;
             self.step.started = batch
                 .iter()
@@ -600,7 +600,7 @@ impl Loop<'_, '_> {
                 .collect();
             self.commit()?;
             let takes_images = setup.models.get(self.asked).model.images;
-            let mut done = calls::run_batch(setup, batch, takes_images);
+            let mut done = calls::run_batch(setup, batch, takes_images, self.guard.until());
             for (record, result) in &mut done {
                 if let Some(remark) = self.guard.note(record.print) {
                     result.content.push('\n');
@@ -630,8 +630,9 @@ impl Loop<'_, '_> {
                 .journal
                 .ask(&question)
                 .map_err(|JournalError| TurnEnd::NotStored)?;
-            if let Permit::Refused(why) = permit {
-                planned.refuse(why);
+            match permit {
+                Permit::Given => planned.refuse_if_changed(self.setup),
+                Permit::Refused(why) => planned.refuse(why),
             }
         }
         Ok(())

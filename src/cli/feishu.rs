@@ -11,7 +11,7 @@ use super::exit::{self, Failure};
 use super::setup::{load_config, start_log};
 use crate::channels::feishu::{Api, ApiError, Finding, check};
 use crate::config::{FeishuConfig, Loaded, Secret};
-use crate::gateway::feishu_codes;
+use crate::gateway::{feishu_codes, feishu_trust};
 use crate::observability::LogFormat;
 
 /// What to do about a bot.
@@ -94,7 +94,11 @@ fn check_bots(loaded: &Loaded, account: Option<&str>) -> Result<(), Failure> {
         // Never closed while the check runs.
         let (_hold, stop) = bounded(0);
         let secret = bot.app_secret.clone().unwrap_or_else(|| Secret::new(""));
-        let api = Api::new(&bot.base_url, &bot.app_id, secret, stop);
+        let trust = feishu_trust(bot).map_err(|error| {
+            Failure::new(exit::CONFIG, format!("{error:#}"))
+                .hint("docs/feishu.md says what ca_file is for")
+        })?;
+        let api = Api::new(&bot.base_url, &bot.app_id, secret, &trust, stop);
         print(&format!(
             "{}: {} at {}\n",
             bot.name, bot.app_id, bot.base_url

@@ -59,6 +59,8 @@ pub struct FeishuConfig {
     pub domain: FeishuDomain,
     /// Address of the service's API; follows the domain when omitted.
     pub base_url: String,
+    /// A PEM file with the only certificates to trust, in place of the public authorities.
+    pub ca_file: Option<PathBuf>,
     /// Ids of people and chats that are heard; empty: nobody; `*`: everyone.
     pub allow_from: Vec<String>,
     /// Ids of people who may change state and give approvals.
@@ -142,6 +144,7 @@ impl FeishuConfig {
             app_secret: section.required_secret("app_secret", "expected the app's secret"),
             domain,
             base_url: base_url.unwrap_or_else(|| default_url(domain).to_owned()),
+            ca_file: section.path("ca_file"),
             allow_from: read_allow_from(&mut section),
             owners: section.texts("owners").unwrap_or_default(),
             group_policy: section

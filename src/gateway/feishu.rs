@@ -2,10 +2,11 @@
 //! those of the port's clients.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::bus::{Outbound, Sink};
@@ -13,7 +14,8 @@ use crate::channels::feishu::{
     Account, CardTrace, Codes, Feishu, FeishuSink, Files, Hook, HookRequest, Store, StoreError,
     StoredEvent, Trace,
 };
-use crate::config::{Config, FeishuMode};
+use crate::config::{Config, FeishuConfig, FeishuMode};
+use crate::net::Trust;
 use crate::observability::{ChannelHealth, Health};
 use crate::storage::{Db, FeishuEvent, StorageError};
 use crate::threads::{Fatal, Thread, spawn_actor};
@@ -27,10 +29,12 @@ pub(super) fn accounts(
     db: &Arc<Db>,
     health: &Health,
     workspace: &Arc<Workspace>,
-) -> Vec<Account> {
+) -> anyhow::Result<Vec<Account>> {
     let enabled = config.channels.feishu.iter().filter(|bot| bot.enabled);
-    let accounts: Vec<Account> = enabled
-        .map(|bot| Account {
+    let account = |bot: &FeishuConfig| {
+        Ok(Account {
+            trust: trust(bot)?,
+            open_folders: open_folders(config),
             store: Arc::new(Rows {
                 db: db.clone(),
                 channel: bot.name.clone(),
@@ -40,11 +44,45 @@ pub(super) fn accounts(
             files: Arc::new(WorkspaceFiles(workspace.clone())),
             config: bot.clone(),
         })
-        .collect();
+    };
+    let accounts = enabled.map(account).collect::<anyhow::Result<Vec<_>>>()?;
     let states = accounts.iter().map(|account| account.health.clone());
     // Set once: the gateway starts its bots once.
     let _ = health.channels.set(states.collect());
-    accounts
+    Ok(accounts)
+}
+
+/// Returns whose certificates a bot trusts.
+///
+/// # Errors
+///
+/// If its `ca_file` cannot be read or holds something else; names the setting.
+pub fn trust(bot: &FeishuConfig) -> anyhow::Result<Trust> {
+    let Some(path) = &bot.ca_file else {
+        return Ok(Trust::public());
+    };
+    let name = || {
+        format!(
+            "channels.feishu.ca_file {} of bot {}",
+            path.display(),
+            bot.name
+        )
+    };
+    let pem = std::fs::read(path)
+        .context("it cannot be read")
+        .with_context(name)?;
+    Trust::only(&pem)
+        .map_err(anyhow::Error::msg)
+        .with_context(name)
+}
+
+/// Returns the folders that commands may write to.
+pub(super) fn open_folders(config: &Config) -> Vec<PathBuf> {
+    let workspace = std::iter::once(&config.workspace_dir);
+    workspace
+        .chain(&config.sandbox.write_paths)
+        .cloned()
+        .collect()
 }
 
 /// Returns the pairing codes of the state folder.
@@ -132,18 +170,22 @@ struct Rows {
 }
 
 impl Store for Rows {
-    fn record(&self, event: &StoredEvent) -> Result<bool, StoreError> {
-        let row = FeishuEvent {
-            message: event.message.clone(),
-            chat: event.chat.clone(),
-            chat_type: event.chat_type.clone(),
-            thread: event.thread.clone(),
-            event: event.event.clone(),
-            received_at: event.received_at,
-        };
-        let added = self
-            .db
-            .write(|tx| tx.record_feishu_event(&self.channel, &row));
+    fn record(&self, events: &[StoredEvent]) -> Result<Vec<bool>, StoreError> {
+        let rows: Vec<FeishuEvent> = events
+            .iter()
+            .map(|event| FeishuEvent {
+                message: event.message.clone(),
+                chat: event.chat.clone(),
+                chat_type: event.chat_type.clone(),
+                thread: event.thread.clone(),
+                event: event.event.clone(),
+                received_at: event.received_at,
+            })
+            .collect();
+        let added = self.db.write(|tx| {
+            let record = |row| tx.record_feishu_event(&self.channel, row);
+            rows.iter().map(record).collect::<Result<Vec<bool>, _>>()
+        });
         added.map_err(explain)
     }
 

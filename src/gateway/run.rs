@@ -65,7 +65,7 @@ pub fn run(launch: &Launch) -> Result<()> {
     });
     let (queue, inbox) = session_queue();
     let workspace = build::open_workspace(launch)?;
-    let accounts = feishu::accounts(config, &db, &health, &workspace);
+    let accounts = feishu::accounts(config, &db, &health, &workspace)?;
     let (bots, pushers) = Feishu::start(accounts, &queue, &fatal)?;
     let hooks = match posts {
         Some(posts) => Some(feishu::start_hooks(posts, &bots, &fatal)?),

@@ -40,7 +40,7 @@ struct Rules {
     archive_after: Option<Duration>,
     media_after: Option<Duration>,
     media: Vec<PathBuf>,
-    workspace: PathBuf,
+    open_folders: Vec<PathBuf>,
 }
 
 impl Upkeep {
@@ -52,7 +52,7 @@ impl Upkeep {
             archive_after: days(cleanup.archive_after_days),
             media_after: days(cleanup.media_days),
             media: media_folders(config),
-            workspace: config.workspace_dir.clone(),
+            open_folders: super::feishu::open_folders(config),
         };
         let (stop, stopped) = bounded(0);
         let thread = spawn_actor("upkeep", STACK_BYTES, fatal, move || rules.serve(&stopped))?;
@@ -100,7 +100,7 @@ impl Rules {
         if let Some(age) = self.media_after {
             for folder in &self.media {
                 let before = now - age.min(DAY * 36_500);
-                match delete_old_files(folder, &self.workspace, before, ended) {
+                match delete_old_files(folder, &self.open_folders, before, ended) {
                     Ok(0) => {}
                     Ok(deleted) => log::info!("deleted {deleted} old media files"),
                     Err(error) => log::warn!("old media files stay: {error}"),

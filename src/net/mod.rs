@@ -7,17 +7,15 @@
 
 mod resolve;
 mod transport;
+mod trust;
 mod watch;
 
 use std::io::Read;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::{CertificateError, RootCertStore};
 use ureq::http::{HeaderMap, Request, Response};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{Connector, RustlsConnector};
 use ureq::{Agent, Body, BodyReader};
@@ -25,6 +23,8 @@ use ureq::{Agent, Body, BodyReader};
 use crate::threads::CancelToken;
 
 pub(crate) use resolve::look_up;
+pub use trust::Trust;
+pub(crate) use trust::{distrust, distrust_io};
 pub(crate) use watch::Patience;
 use watch::{Exchange, Live};
 
@@ -161,28 +161,8 @@ impl Http {
     ///
     /// Errors with a few words on what is wrong with the text.
     pub fn trusting(pem: &[u8]) -> Result<Self, String> {
-        let mut certificates: Vec<Certificate<'static>> = Vec::new();
-        for item in ureq::tls::parse_pem(pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                // A key beside its certificate is none of our business.
-                Ok(_) => {}
-                Err(_) => return Err("it is not valid PEM".to_owned()),
-            }
-        }
-        if certificates.is_empty() {
-            return Err("it holds no certificate in PEM form".to_owned());
-        }
-        // The client leaves out silently what it cannot use.
-        let ders = certificates
-            .iter()
-            .map(|certificate| CertificateDer::from(certificate.der()));
-        if RootCertStore::empty().add_parsable_certificates(ders).1 > 0 {
-            return Err("one of its certificates cannot be read".to_owned());
-        }
-        let roots = Arc::new(certificates);
         Ok(Self::build(
-            RootCerts::Specific(roots),
+            Trust::only(pem)?.for_http(),
             "identity",
             resolve::Addresses::new(RESOLVE_LIMIT),
         ))
@@ -295,6 +275,9 @@ fn explain(error: ureq::Error, exchange: &Exchange) -> HttpError {
         detail,
         stale: exchange.maybe_stale(),
     };
+    if let Some(reason) = trust::distrust(&error) {
+        return HttpError::Untrusted(reason);
+    }
     match error {
         ureq::Error::Timeout(_) => HttpError::Timeout(Limit::Resolve, RESOLVE_LIMIT),
         // Addresses and headers may hold keys, so the client's own words are left out.
@@ -307,35 +290,8 @@ fn explain(error: ureq::Error, exchange: &Exchange) -> HttpError {
             detail: "host not found".to_owned(),
             stale: false,
         },
-        ureq::Error::Rustls(rustls::Error::InvalidCertificate(reason)) => untrusted(&reason),
-        ureq::Error::Io(error) => {
-            let tls: Option<&rustls::Error> =
-                error.get_ref().and_then(|inner| inner.downcast_ref());
-            match tls {
-                Some(rustls::Error::InvalidCertificate(reason)) => untrusted(reason),
-                _ => network(error.to_string()),
-            }
-        }
         other => network(other.to_string()),
     }
-}
-
-fn untrusted(reason: &CertificateError) -> HttpError {
-    HttpError::Untrusted(match reason {
-        CertificateError::UnknownIssuer => "nobody that is trusted has issued it".to_owned(),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host".to_owned()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired".to_owned()
-        }
-        // What `openssl req -x509` makes if it is not told otherwise; the TLS library has no class of its own for it.
-        other if other.to_string().contains("CaUsedAsEndEntity") => {
-            "it is an authority's, not a server's; make it with basicConstraints CA:FALSE"
-                .to_owned()
-        }
-        other => other.to_string(),
-    })
 }
 
 /// A response whose body is still to be read.

@@ -10,6 +10,7 @@
 mod allocations;
 mod answers;
 mod chat;
+mod control;
 mod idle;
 mod long_dialog;
 mod model;
@@ -50,7 +51,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 25] = [
+const MEASURES: [(&str, Measure); 26] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -59,6 +60,7 @@ const MEASURES: [(&str, Measure); 25] = [
     ("parallel256", turns::two_hundred_fifty_six),
     ("stop", turns::stop),
     ("stop-https", turns::stop_https),
+    ("control", control::control),
     ("long", answers::long),
     ("big", answers::big),
     ("connections", answers::connections),

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::event::Action;
+use super::event::{Action, is_id};
 use super::render::{answer_card, button_card};
 use super::words;
 use crate::bus::{ApprovalAnswer, ApprovalOutcome, ApprovalRequest};
@@ -126,7 +126,9 @@ impl Actions {
         }
         let (chat, dialog) = (field("chat"), field("dialog"));
         // What stands in the button is ours, but where it was pressed is what counts.
-        let is_here = !action.chat.is_empty() && chat.split(':').next() == Some(&action.chat);
+        let is_here = !action.chat.is_empty()
+            && chat.split(':').next() == Some(&action.chat)
+            && chat.splitn(2, ':').all(is_id);
         let is_group = action.value["group"].as_bool().unwrap_or(true);
         let may = if is_group { is_owner } else { is_known };
         if !is_here || !may {
@@ -253,6 +255,8 @@ mod tests {
             json!({"picobot": "other"}),
             switch_value("oc_1", "7 /delete", false),
             switch_value("oc_1", "", false),
+            switch_value(&format!("oc_1:{}", "x".repeat(300)), "7", false),
+            switch_value("oc_1:a:b", "7", false),
         ] {
             assert_eq!(
                 actions.press(&press("oc_1", value), true, true).command,

@@ -12,8 +12,10 @@ use crossbeam_channel::Receiver;
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::HeaderMap;
+use ureq::tls::TlsConfig;
 
 use crate::config::Secret;
+use crate::net::{Trust, distrust};
 
 /// One exchange, uploads and downloads apart.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -34,6 +36,9 @@ const MAX_ANSWER_BYTES: u64 = 8 << 20;
 /// The least that is read of an answer.
 const MIN_READ_BYTES: u64 = 64 * 1024;
 const BUFFER_BYTES: usize = 16 * 1024;
+/// Begins what is said of a service with a wrong certificate; the reason follows.
+pub(super) const UNTRUSTED: &str =
+    "its certificate is not accepted; ca_file names certificates of your own";
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -132,7 +137,13 @@ struct Exchange {
 
 impl Api {
     /// Makes a client; nothing is connected yet. `stop` ends waits when its senders are gone.
-    pub fn new(base: &str, app_id: &str, secret: Secret, stop: Receiver<()>) -> Self {
+    pub fn new(
+        base: &str,
+        app_id: &str,
+        secret: Secret,
+        trust: &Trust,
+        stop: Receiver<()>,
+    ) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -144,6 +155,7 @@ impl Api {
             .output_buffer_size(BUFFER_BYTES)
             .max_idle_connections(4)
             .max_idle_connections_per_host(4)
+            .tls_config(TlsConfig::builder().root_certs(trust.for_http()).build())
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_resolve(Some(Duration::from_secs(5)))
             .build();
@@ -333,9 +345,7 @@ impl Api {
                 .configure_request(built)
                 .timeout_global(Some(time))
                 .build();
-            self.agent
-                .run(configured)
-                .map_err(|error| unreachable(&error))
+            self.agent.run(configured).map_err(|error| failed(&error))
         };
         let response = match bytes {
             None => {
@@ -345,9 +355,7 @@ impl Api {
                     .configure_request(built)
                     .timeout_global(Some(time))
                     .build();
-                self.agent
-                    .run(configured)
-                    .map_err(|error| unreachable(&error))?
+                self.agent.run(configured).map_err(|error| failed(&error))?
             }
             Some((kind, bytes)) => run(request.header("content-type", kind).body(bytes))?,
         };
@@ -372,6 +380,13 @@ impl Api {
             body: bytes,
         })
     }
+}
+
+fn failed(error: &ureq::Error) -> ApiError {
+    ApiError::Unreachable(match distrust(error) {
+        Some(reason) => format!("{UNTRUSTED} ({reason})"),
+        None => error.to_string(),
+    })
 }
 
 enum Fault {

@@ -86,6 +86,7 @@ struct State {
     says: VecDeque<Say>,
     unreact: VecDeque<String>,
     recalled: HashSet<String>,
+    wants_identity: bool,
 }
 
 /// The board of one bot.
@@ -196,6 +197,17 @@ impl Board {
 
     pub(super) fn is_recalled(&self, message: &str) -> bool {
         self.lock().recalled.contains(message)
+    }
+
+    /// Who the bot is is not known yet and is to be found out.
+    pub(super) fn ask_identity(&self) {
+        self.lock().wants_identity = true;
+        self.ring();
+    }
+
+    /// Tells, once, whether that was asked for.
+    pub(super) fn next_identity(&self) -> bool {
+        std::mem::take(&mut self.lock().wants_identity)
     }
 
     /// Takes the next message to say that is due.

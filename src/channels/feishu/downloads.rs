@@ -2,8 +2,9 @@
 //!
 //! It usually lies in the workspace, where commands may replace a folder by a link at any time, and this process may
 //! write where commands may not. So every folder is opened in the one before it, and neither the folder for downloads,
-//! nor one below it, nor one from the workspace on may be a link. Links that lead to the workspace, or to a folder for
-//! downloads elsewhere, are the owner's and are followed.
+//! nor one below it, nor one from an open folder on may be a link. Open folders are those that commands may write to: the
+//! workspace and what the sandbox's settings add. Links that lead to an open folder, or to a folder for downloads
+//! elsewhere, are the owner's and are followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -33,12 +34,12 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 /// Returns the file's path. `top` is absolute, `below` and `name` are single names.
 pub(super) fn keep(
     top: &Path,
-    workspace: &Path,
+    open_folders: &[PathBuf],
     below: &str,
     name: &str,
     bytes: &[u8],
 ) -> io::Result<PathBuf> {
-    let folder = open_top(top, workspace, true)?;
+    let folder = open_top(top, open_folders, true)?;
     let path = top.join(below);
     let folder =
         step(&folder, OsStr::new(below), true, true).map_err(|errno| told(&path, errno))?;
@@ -55,14 +56,14 @@ pub(super) fn keep(
 ///
 /// # Errors
 ///
-/// If the folder is there and cannot be opened, or is reached through a link in the workspace.
+/// If the folder is there and cannot be opened, or is reached through a link in an open folder.
 pub fn delete_old_files(
     top: &Path,
-    workspace: &Path,
+    open_folders: &[PathBuf],
     before: SystemTime,
     ended: &dyn Fn() -> bool,
 ) -> io::Result<usize> {
-    let folder = match open_top(top, workspace, false) {
+    let folder = match open_top(top, open_folders, false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         folder => folder?,
     };
@@ -112,9 +113,10 @@ fn delete_in(
 }
 
 /// Opens the folder for downloads, name by name from the root.
-fn open_top(top: &Path, workspace: &Path, makes: bool) -> io::Result<OwnedFd> {
+fn open_top(top: &Path, open_folders: &[PathBuf], makes: bool) -> io::Result<OwnedFd> {
     let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
-    let workspace = rustix::fs::stat(workspace).map(identity).ok();
+    let known = |path: &PathBuf| rustix::fs::stat(path).map(identity).ok();
+    let open: Vec<(u64, u64)> = open_folders.iter().filter_map(known).collect();
     let mut folder = rustix::fs::open("/", STEP, Mode::empty())?;
     let mut path = PathBuf::from("/");
     let mut is_inside = false;
@@ -126,7 +128,8 @@ fn open_top(top: &Path, workspace: &Path, makes: bool) -> io::Result<OwnedFd> {
             Component::ParentDir | Component::Prefix(_) => return Err(told(top, Errno::INVAL)),
         };
         path.push(name);
-        is_inside |= workspace == rustix::fs::fstat(&folder).map(identity).ok();
+        let here = rustix::fs::fstat(&folder).map(identity);
+        is_inside |= here.is_ok_and(|here| open.contains(&here));
         let is_last = parts.peek().is_none();
         folder =
             step(&folder, name, is_inside || is_last, makes).map_err(|errno| told(&path, errno))?;
@@ -181,7 +184,8 @@ mod tests {
         fs::create_dir(&workspace).unwrap();
         fs::create_dir(&victim).unwrap();
         let media = workspace.join("media/feishu");
-        let kept = |media: &Path| keep(media, &workspace, "2026-01", "图.png", b"x");
+        let open = [workspace.clone()];
+        let kept = |media: &Path| keep(media, &open, "2026-01", "图.png", b"x");
         let path = kept(&media).unwrap();
         assert_eq!(path, media.join("2026-01/图.png"));
         assert_eq!(fs::read(&path).unwrap(), b"x");
@@ -217,6 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn folders_that_the_sandbox_opens_are_no_safer_than_the_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let (data, victim) = (top.join("data"), top.join("victim"));
+        fs::create_dir(&data).unwrap();
+        fs::create_dir_all(victim.join("feishu")).unwrap();
+        symlink(&victim, data.join("media")).unwrap();
+        let media = data.join("media/feishu");
+        let kept = |open: &[PathBuf]| keep(&media, open, "2026-01", "x.png", b"x");
+        let open = [top.join("work"), data.clone()];
+        let error = kept(&open).unwrap_err().to_string();
+        assert!(error.contains("data/media is a link"), "{error}");
+        delete_old_files(&media, &open, SystemTime::now(), &|| false).unwrap_err();
+        assert_eq!(fs::read_dir(victim.join("feishu")).unwrap().count(), 0);
+        // Where commands may not write, the link is the owner's.
+        kept(&open[..1]).unwrap();
+    }
+
+    #[test]
     fn old_files_go_and_links_stay() {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().canonicalize().unwrap();
@@ -239,8 +262,9 @@ mod tests {
         symlink(&outside, media.join("link")).unwrap();
         symlink(&top, media.join("a/up")).unwrap();
         let before = SystemTime::now() - 5 * DAY;
+        let open = [top.clone()];
         let deleted =
-            |folder: &Path, ended| delete_old_files(folder, &top, before, &|| ended).unwrap();
+            |folder: &Path, ended| delete_old_files(folder, &open, before, &|| ended).unwrap();
         assert_eq!(deleted(&media, true), 0);
         assert_eq!(deleted(&media, false), 2);
         assert!(outside.exists() && media.join("new.png").exists());
@@ -248,7 +272,7 @@ mod tests {
         assert_eq!(deleted(&top.join("nowhere"), false), 0);
         // The folder itself replaced by a link.
         symlink(&top, top.join("linked")).unwrap();
-        delete_old_files(&top.join("linked"), &top, before, &|| false).unwrap_err();
+        delete_old_files(&top.join("linked"), &open, before, &|| false).unwrap_err();
         assert!(outside.exists());
     }
 }

@@ -73,13 +73,18 @@ pub(super) fn read(json: &[u8]) -> Result<Event, String> {
             Ok(Event::Message(Box::new(message)))
         }
         "im.message.recalled_v1" => {
-            let message = text(&value, "/event/message_id").ok_or("a recall without an id")?;
+            let message = text(&value, "/event/message_id").filter(|id| is_id(id));
+            let message = message.ok_or("a recall without an id")?;
             Ok(Event::Recalled { message })
         }
         "card.action.trigger" => Ok(Event::Action(Action {
             person: text(&value, "/event/operator/open_id").unwrap_or_default(),
-            message: text(&value, "/event/context/open_message_id").unwrap_or_default(),
-            chat: text(&value, "/event/context/open_chat_id").unwrap_or_default(),
+            message: text(&value, "/event/context/open_message_id")
+                .filter(|id| is_id(id))
+                .unwrap_or_default(),
+            chat: text(&value, "/event/context/open_chat_id")
+                .filter(|id| is_id(id))
+                .unwrap_or_default(),
             value: value
                 .pointer("/event/action/value")
                 .cloned()
@@ -132,7 +137,7 @@ fn read_mention(value: &Value) -> Mention {
 }
 
 /// Ids become names of chats and keys of rows.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=100).contains(&id.len()) && id.bytes().all(fit)
 }
@@ -202,6 +207,11 @@ mod tests {
         assert!(message(|v| v["event"]["message"]["message_id"] = json!("../x")).is_err());
         assert!(message(|v| v["event"]["message"]["chat_id"] = json!("a:b")).is_err());
         assert!(message(|v| v["event"] = json!(null)).is_err());
+        let recalled = |id: &str| {
+            let event = json!({"header": {"event_type": "im.message.recalled_v1"}, "event": {"message_id": id}});
+            read(event.to_string().as_bytes())
+        };
+        assert!(recalled("om_1").is_ok() && recalled("om_1 x").is_err());
         let other = message(|v| v["header"]["event_type"] = json!("im.chat.updated_v1"));
         assert_eq!(other, Ok(Event::Other("im.chat.updated_v1".to_owned())));
     }

@@ -116,8 +116,26 @@ pub(super) struct Intake {
     told: Rates,
     guesses: Rates,
     actions: Actions,
+    /// What is left to do about events that were taken.
+    afterwards: Vec<Afterwards>,
     swept_at: Instant,
     lists: u64,
+}
+
+/// What an event asks for before it is answered.
+enum Step {
+    None,
+    /// It is heard.
+    Keep(Box<Item>, StoredEvent),
+    Recall(String),
+}
+
+/// What an event asks for once it is answered.
+enum Afterwards {
+    /// It is kept and new.
+    Admit(Box<Item>),
+    /// A message was taken back.
+    Recall(String),
 }
 
 impl Intake {
@@ -154,6 +172,7 @@ impl Intake {
             persons: Rates::new(PERSON),
             told: Rates::new(TOLD),
             guesses: Rates::new(GUESSES),
+            afterwards: Vec::new(),
             swept_at: Instant::now(),
             lists: 0,
         }
@@ -190,27 +209,88 @@ impl Intake {
         self.sweep();
     }
 
-    /// Handles an event; what it returns is sent back.
-    pub(super) fn event(&mut self, json: &[u8]) -> Reply {
+    /// Takes events that came together: keeps those that are heard in one go. What it returns is sent back, in the same
+    /// order; after that comes [`Intake::go_on`]. So a burst is answered before the turns that it starts want the processor.
+    pub(super) fn take(&mut self, events: &[Vec<u8>]) -> Vec<Reply> {
+        let mut replies = Vec::with_capacity(events.len());
+        let mut heard = Vec::new();
+        let mut steps = Vec::new();
+        for json in events {
+            let (reply, step) = self.read(json, heard.len());
+            match step {
+                Step::None => {}
+                Step::Keep(item, stored) => {
+                    heard.push(stored);
+                    steps.push((replies.len(), Afterwards::Admit(item)));
+                }
+                Step::Recall(message) => {
+                    steps.push((replies.len(), Afterwards::Recall(message)));
+                }
+            }
+            replies.push(reply);
+        }
+        let mut kept = self.record(&heard).map(Vec::into_iter);
+        for (index, step) in steps {
+            if let Afterwards::Admit(_) = step {
+                let is_new = kept.as_mut().and_then(Iterator::next);
+                let count = match is_new {
+                    Some(true) => &self.bot.health.events,
+                    Some(false) => &self.bot.health.repeats,
+                    None => {
+                        replies[index] = Reply::AGAIN;
+                        continue;
+                    }
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+                if is_new == Some(false) {
+                    continue;
+                }
+            }
+            self.afterwards.push(step);
+        }
+        replies
+    }
+
+    /// Keeps events; for each, whether it is new. `None` if they were not kept.
+    fn record(&self, heard: &[StoredEvent]) -> Option<Vec<bool>> {
+        if heard.is_empty() {
+            return None;
+        }
+        let kept = self.bot.store.record(heard);
+        let name = &self.bot.config.name;
+        kept.map_err(|error| log::error!("{name}: messages were not kept: {error}"))
+            .ok()
+    }
+
+    /// Does what the events taken ask for, in their order.
+    pub(super) fn go_on(&mut self) {
+        let now = Instant::now();
+        for one in std::mem::take(&mut self.afterwards) {
+            match one {
+                Afterwards::Admit(item) => self.admit_new(*item, now),
+                Afterwards::Recall(message) => self.recall(&message),
+            }
+        }
+        if now.duration_since(self.swept_at) > BETWEEN_SWEEPS {
+            self.sweep();
+        }
+    }
+
+    /// Judges an event; `heard` are so many before it that are still to be kept.
+    fn read(&mut self, json: &[u8], heard: usize) -> (Reply, Step) {
         let name = &self.bot.config.name;
         match event::read(json) {
-            Ok(Event::Message(event)) => self.message(*event, json),
-            Ok(Event::Recalled { message }) => {
-                self.recall(&message);
-                Reply::OK
-            }
-            Ok(Event::Action(action)) => self.action(&action),
+            Ok(Event::Message(event)) => return self.message(*event, json, heard),
+            Ok(Event::Recalled { message }) => return (Reply::OK, Step::Recall(message)),
+            Ok(Event::Action(action)) => return (self.action(&action), Step::None),
             Ok(Event::Other(kind)) => {
                 let kind: String = kind.chars().filter(|c| !c.is_control()).take(80).collect();
                 log::debug!("{name}: an event of type {kind:?} needs nothing");
-                Reply::OK
             }
-            Err(error) => {
-                // It would be no better the next time.
-                log::warn!("{name}: an event cannot be read: {error}");
-                Reply::OK
-            }
+            // It would be no better the next time.
+            Err(error) => log::warn!("{name}: an event cannot be read: {error}"),
         }
+        (Reply::OK, Step::None)
     }
 
     fn item(&self, event: MessageEvent, received_at: SystemTime) -> Item {
@@ -223,10 +303,10 @@ impl Intake {
         }
     }
 
-    fn message(&mut self, event: MessageEvent, json: &[u8]) -> Reply {
-        let now = Instant::now();
+    fn message(&mut self, event: MessageEvent, json: &[u8], heard: usize) -> (Reply, Step) {
+        let settled = (Reply::OK, Step::None);
         if !event.is_human || self.bot.known_open_id().as_deref() == Some(&event.sender) {
-            return Reply::OK;
+            return settled;
         }
         let age = event.sent_at.and_then(|at| at.elapsed().ok());
         if age.is_some_and(|age| age > STALE) {
@@ -234,33 +314,30 @@ impl Intake {
                 "{}: a message of long ago is left alone",
                 self.bot.config.name
             );
-            return Reply::OK;
+            return settled;
         }
-        if event.is_group && !event.mentions.is_empty() && self.bot.open_id().is_none() {
-            // Whether it is meant cannot be told yet.
-            return Reply::AGAIN;
+        if event.is_group && !event.mentions.is_empty() && self.bot.known_open_id().is_none() {
+            // Whether it is meant cannot be told yet, and asking here would hold other events up.
+            self.bot.board.ask_identity();
+            return (Reply::AGAIN, Step::None);
         }
         let item = self.item(event, SystemTime::now());
         match self.policy.judge(&item.event, item.content.mentions_bot) {
-            Verdict::Heard => self.keep(item, json, now),
-            Verdict::Silent => Reply::OK,
+            Verdict::Heard => {}
+            Verdict::Silent => return settled,
             Verdict::Stranger => {
-                self.stranger(&item, now);
-                Reply::OK
+                self.stranger(&item, Instant::now());
+                return settled;
             }
         }
-    }
-
-    /// Keeps a message that is heard, and takes it in if it is new.
-    fn keep(&mut self, item: Item, json: &[u8], now: Instant) -> Reply {
-        let event = &item.event;
-        if self.open.len() + self.waiting() >= MAX_OPEN {
+        if self.open.len() + self.waiting() + heard >= MAX_OPEN {
             log::warn!(
                 "{}: too many messages wait; one is refused",
                 self.bot.config.name
             );
-            return Reply::AGAIN;
+            return (Reply::AGAIN, Step::None);
         }
+        let event = &item.event;
         let stored = StoredEvent {
             message: event.message.clone(),
             chat: event.chat.clone(),
@@ -269,35 +346,24 @@ impl Intake {
             event: String::from_utf8_lossy(json).into_owned(),
             received_at: item.received_at,
         };
-        match self.bot.store.record(&stored) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.bot.health.repeats.fetch_add(1, Ordering::Relaxed);
-                return Reply::OK;
-            }
-            Err(error) => {
-                log::error!("{}: a message was not kept: {error}", self.bot.config.name);
-                return Reply::AGAIN;
-            }
+        (Reply::OK, Step::Keep(Box::new(item), stored))
+    }
+
+    /// Takes a kept message in, unless its sender is too fast.
+    fn admit_new(&mut self, item: Item, now: Instant) {
+        let event = &item.event;
+        if self.persons.has_one(&event.sender, now) {
+            self.persons.take(&event.sender, now);
+            return self.admit(item, now);
         }
-        self.bot.health.events.fetch_add(1, Ordering::Relaxed);
-        if !self.persons.has_one(&event.sender, now) {
-            let (message, sender) = (event.message.clone(), event.sender.clone());
-            log::info!("{}: a sender is too fast", self.bot.config.name);
-            if self.told.has_one(&sender, now) {
-                self.told.take(&sender, now);
-                let text = Saying::Text(words::TOO_FAST.to_owned());
-                self.bot.board.say(&message, text, false);
-            }
-            self.close(&[message]);
-            return Reply::OK;
+        let (message, sender) = (event.message.clone(), event.sender.clone());
+        log::info!("{}: a sender is too fast", self.bot.config.name);
+        if self.told.has_one(&sender, now) {
+            self.told.take(&sender, now);
+            let text = Saying::Text(words::TOO_FAST.to_owned());
+            self.bot.board.say(&message, text, false);
         }
-        self.persons.take(&event.sender, now);
-        self.admit(item, now);
-        if now.duration_since(self.swept_at) > BETWEEN_SWEEPS {
-            self.sweep();
-        }
-        Reply::OK
+        self.close(&[message]);
     }
 
     fn waiting(&self) -> usize {
@@ -597,6 +663,7 @@ impl Intake {
         let list = InboundBody::List {
             archived: false,
             all: false,
+            offset: None,
         };
         lane.sending.push_back(ask(list, caller.request_id));
         lane.sending.push_back(ask(InboundBody::Disconnected, None));

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tungstenite::handshake::HandshakeError;
 use tungstenite::http::HeaderMap;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 use url::Url;
+
+use super::api::UNTRUSTED;
+use crate::net::{Trust, distrust_io};
 
 /// To connect, and between two pieces of a handshake.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -93,7 +96,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects to an address of the endpoint call. Its query is a secret and is never logged.
-    pub(super) fn connect(url: &str) -> Result<Self, ConnectError> {
+    pub(super) fn connect(url: &str, trust: &Trust) -> Result<Self, ConnectError> {
         let retry = |error: &dyn std::fmt::Display| ConnectError::Retry(error.to_string());
         let parsed = Url::parse(url).map_err(|error| retry(&error))?;
         let host = parsed.host_str().ok_or_else(|| retry(&"no host"))?;
@@ -105,7 +108,7 @@ impl Link {
         let port = parsed.port().unwrap_or(if is_tls { 443 } else { 80 });
         let tcp = open(host, port).map_err(|error| retry(&error))?;
         let stream = if is_tls {
-            let tls = start_tls(host, tcp).map_err(|error| retry(&error))?;
+            let tls = start_tls(host, tcp, trust).map_err(|error| retry(&error))?;
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
@@ -180,10 +183,14 @@ impl Link {
     }
 }
 
+/// An address of IP version 6 stands in brackets in a URL and nowhere else.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn open(host: &str, port: u16) -> io::Result<TcpStream> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-    for address in (bare, port).to_socket_addrs()?.take(4) {
+    for address in (bare(host), port).to_socket_addrs()?.take(4) {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(tcp) => {
                 tcp.set_nodelay(true)?;
@@ -197,18 +204,19 @@ fn open(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
+/// Prepares the connection; the first message on it shakes hands.
 fn start_tls(
     host: &str,
     tcp: TcpStream,
+    trust: &Trust,
 ) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
+        .with_root_certificates(trust.for_sockets())
         .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(bare(host).to_owned()).map_err(|error| error.to_string())?;
     let client =
         ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
     Ok(StreamOwned::new(client, tcp))
@@ -222,7 +230,16 @@ fn explain_handshake<H: tungstenite::handshake::HandshakeRole>(
             let status = response.status().as_u16();
             explain_refusal(status, response.headers())
         }
-        HandshakeError::Failure(error) => ConnectError::Retry(error.to_string()),
+        HandshakeError::Failure(error) => {
+            let distrust = match &error {
+                tungstenite::Error::Io(error) => distrust_io(error),
+                _ => None,
+            };
+            ConnectError::Retry(match distrust {
+                Some(reason) => format!("{UNTRUSTED} ({reason})"),
+                None => error.to_string(),
+            })
+        }
         HandshakeError::Interrupted(_) => ConnectError::Retry("no answer in time".to_owned()),
     }
 }
@@ -274,7 +291,7 @@ mod tests {
     #[test]
     fn addresses_that_are_none() {
         for url in ["", "http://127.0.0.1", "ws://", "wss://127.0.0.1:1/x"] {
-            assert!(Link::connect(url).is_err(), "{url}");
+            assert!(Link::connect(url, &Trust::public()).is_err(), "{url}");
         }
     }
 }

@@ -228,9 +228,14 @@ impl Loader {
     ) -> std::io::Result<PathBuf> {
         let month = Timestamp::now().strftime("%Y-%m").to_string();
         let name = file_name(message, n, resource, bytes);
-        // The workspace is the working folder.
-        let workspace = Path::new(".");
-        downloads::keep(&self.bot.config.media_dir, workspace, &month, &name, bytes)
+        let open_folders = &self.bot.open_folders;
+        downloads::keep(
+            &self.bot.config.media_dir,
+            open_folders,
+            &month,
+            &name,
+            bytes,
+        )
     }
 
     /// The path as file tools take it: relative to the workspace, which is the working folder.

@@ -33,6 +33,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ use super::outbound::{Pending, PushChannel, PushChannels, PushError};
 use crate::bus::{Body, ClientId, DialogInfo, ErrorCode, Outbound, SessionQueue};
 use crate::chat::ChannelId;
 use crate::config::{FeishuConfig, FeishuMode};
+use crate::net::Trust;
 use crate::observability::ChannelHealth;
 use crate::threads::{Fatal, JoinError, Thread, spawn_actor};
 
@@ -93,6 +95,9 @@ struct Bot {
     channel: ChannelId,
     client: ClientId,
     api: Api,
+    trust: Trust,
+    /// Folders that commands may write to; there no link is followed.
+    open_folders: Vec<PathBuf>,
     store: Arc<dyn Store>,
     health: Arc<ChannelHealth>,
     codes: Codes,
@@ -117,25 +122,27 @@ impl Bot {
         lock(&self.identity).open_id.clone()
     }
 
-    /// Returns the bot's own id; asks for it if it is not known and was not asked for just now.
+    /// Returns the bot's own id; asks the service if it is not known and was not asked for just now. Blocks for it.
     fn open_id(&self) -> Option<String> {
-        let mut identity = lock(&self.identity);
-        let is_recent = identity
-            .looked_at
-            .is_some_and(|at| at.elapsed() < BETWEEN_LOOKS);
-        if identity.open_id.is_none() && !is_recent {
-            identity.looked_at = Some(Instant::now());
-            match self.api.bot_info() {
-                Ok(info) => identity.open_id = Some(info.open_id),
-                Err(error) => {
-                    log::warn!(
-                        "{}: who the bot is cannot be found out: {error}",
-                        self.config.name
-                    );
-                }
+        {
+            let mut identity = lock(&self.identity);
+            let is_recent = identity
+                .looked_at
+                .is_some_and(|at| at.elapsed() < BETWEEN_LOOKS);
+            if identity.open_id.is_some() || is_recent {
+                return identity.open_id.clone();
             }
+            identity.looked_at = Some(Instant::now());
         }
-        identity.open_id.clone()
+        // Not under the lock: events that come meanwhile look at it.
+        match self.api.bot_info() {
+            Ok(info) => lock(&self.identity).open_id = Some(info.open_id),
+            Err(error) => log::warn!(
+                "{}: who the bot is cannot be found out: {error}",
+                self.config.name
+            ),
+        }
+        self.known_open_id()
     }
 
     /// Says something to a chat whose message was not kept.
@@ -197,7 +204,7 @@ impl Bot {
                 }
                 None => self.board.say(&request, Saying::Text(content), true),
             },
-            Body::List { dialogs } => self.board.say(
+            Body::List { dialogs, .. } => self.board.say(
                 &request,
                 dialogs_card(&dialogs, &self.store, &request),
                 true,
@@ -285,6 +292,10 @@ impl PushChannel for Pusher {
 pub struct Account {
     /// Its configuration; enabled.
     pub config: FeishuConfig,
+    /// Whose certificates it trusts.
+    pub trust: Trust,
+    /// Folders that commands may write to: the workspace and what the sandbox opens besides; absolute.
+    pub open_folders: Vec<PathBuf>,
     /// What it keeps.
     pub store: Arc<dyn Store>,
     /// Its state for `/health`.
@@ -394,6 +405,8 @@ fn start_bot(
 ) -> io::Result<(Running, Pusher)> {
     let Account {
         config,
+        trust,
+        open_folders,
         store,
         health,
         codes,
@@ -404,13 +417,15 @@ fn start_bot(
         .app_secret
         .clone()
         .unwrap_or_else(|| crate::config::Secret::new(""));
-    let api = Api::new(&config.base_url, &config.app_id, secret, stopped);
+    let api = Api::new(&config.base_url, &config.app_id, secret, &trust, stopped);
     let channel = ChannelId::new(&config.name).expect("names of bots are made by the program");
     let is_webhook = config.mode == FeishuMode::Webhook;
     let bot = Arc::new(Bot {
         channel,
         client: intake::client_of(index),
         api,
+        trust,
+        open_folders,
         store,
         health,
         codes,

@@ -119,6 +119,7 @@ pub(super) mod tests {
             app_secret: Some(Secret::new("s")),
             domain: FeishuDomain::Feishu,
             base_url: "http://127.0.0.1:1".to_owned(),
+            ca_file: None,
             allow_from: Vec::new(),
             owners: Vec::new(),
             group_policy: GroupPolicy::Mention,

@@ -52,8 +52,8 @@ pub struct Trace {
 
 /// What one bot keeps. Every call may block for a few milliseconds.
 pub trait Store: Send + Sync {
-    /// Keeps an event; false if its message is known already. Durable when it returns.
-    fn record(&self, event: &StoredEvent) -> Result<bool, StoreError>;
+    /// Keeps events, all or none; for each, false if its message is known already. Durable when it returns.
+    fn record(&self, events: &[StoredEvent]) -> Result<Vec<bool>, StoreError>;
     /// Returns the events that the session has not taken, oldest first.
     fn open(&self) -> Result<Vec<StoredEvent>, StoreError>;
     /// Notes that nothing is left to do about messages.

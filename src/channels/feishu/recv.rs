@@ -22,6 +22,8 @@ use crate::observability::LinkState;
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Pause after a refusal that somebody must mend.
 const REFUSED_PAUSE: Duration = Duration::from_secs(300);
+/// Events that are kept and answered together.
+const MAX_TOGETHER: usize = 64;
 /// The watchdog's patience beyond two pings.
 const WATCHDOG_EXTRA: Duration = Duration::from_secs(10);
 
@@ -41,6 +43,13 @@ struct Up {
     ping_at: Instant,
     /// When something came in last.
     heard_at: Instant,
+}
+
+/// An event that came in, and the frame that is its answer.
+struct Taken {
+    frame: Frame,
+    event: Vec<u8>,
+    at: Instant,
 }
 
 /// The receiver of one bot.
@@ -75,6 +84,9 @@ impl Receiver {
     /// Works until told to stop.
     pub(super) fn run(mut self) {
         self.intake.recover();
+        if let Connection::Webhook = self.connection {
+            self.bot.board.ask_identity();
+        }
         loop {
             for note in self.bot.mailbox.take() {
                 match note {
@@ -84,8 +96,11 @@ impl Receiver {
                     Note::Loaded(loaded) => self.intake.loaded(*loaded),
                     Note::Room => self.intake.room(),
                     Note::Posted(json, answer) => {
-                        // Who asked may have stopped waiting.
-                        let _ = answer.try_send(self.intake.event(&json));
+                        for reply in self.intake.take(&[json]) {
+                            // Who asked may have stopped waiting.
+                            let _ = answer.try_send(reply);
+                        }
+                        self.intake.go_on();
                         self.bot.health.heard();
                     }
                 }
@@ -212,7 +227,7 @@ impl Receiver {
         }
         let url = data["URL"].as_str().unwrap_or_default();
         let service = service_of(url);
-        let link = Link::connect(url)?;
+        let link = Link::connect(url, &self.bot.trust)?;
         let now = Instant::now();
         Ok(Up {
             link,
@@ -254,17 +269,29 @@ impl Receiver {
         }
     }
 
-    /// Reads until nothing is left.
+    /// Reads until nothing is left, some events at a time.
     fn read(&mut self) {
+        loop {
+            let mut events = Vec::new();
+            let end = self.gather(&mut events);
+            self.take(events);
+            match end {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(why) => return self.lost(&why),
+            }
+        }
+    }
+
+    /// Reads frames until there are enough events or nothing is left; returns whether there may be more. An error says
+    /// why the connection is lost.
+    fn gather(&mut self, events: &mut Vec<Taken>) -> Result<bool, String> {
         while let Connection::Up(up) = &mut self.connection {
-            let received = match up.link.read() {
-                Ok(received) => received,
-                Err(error) => return self.lost(&error.to_string()),
-            };
+            let received = up.link.read().map_err(|error| error.to_string())?;
             let frame = match received {
                 Received::Nothing => {
                     let flushed = up.link.flush();
-                    return self.check(flushed);
+                    return flushed.map(|()| false).map_err(|error| error.to_string());
                 }
                 Received::Life => None,
                 Received::Frame(bytes) => Some(bytes),
@@ -272,23 +299,46 @@ impl Receiver {
             up.heard_at = Instant::now();
             self.attempts = 0;
             self.bot.health.heard();
-            if let Some(bytes) = frame {
-                self.frame(&bytes);
+            events.extend(frame.and_then(|bytes| self.frame(&bytes)));
+            if events.len() >= MAX_TOGETHER {
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
-    fn frame(&mut self, bytes: &[u8]) {
-        let began = Instant::now();
+    /// Keeps events, answers them, and only then sets to work.
+    fn take(&mut self, events: Vec<Taken>) {
+        if events.is_empty() {
+            return;
+        }
+        let (frames, events): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .map(|taken| ((taken.frame, taken.at), taken.event))
+            .unzip();
+        let replies = self.intake.take(&events);
+        for ((frame, at), reply) in frames.into_iter().zip(replies) {
+            let answer = frame.answer(reply.code, reply.data.as_ref(), at.elapsed());
+            if let Connection::Up(up) = &mut self.connection {
+                let sent = up.link.send(answer.bytes());
+                self.check(sent);
+            }
+        }
+        self.intake.go_on();
+    }
+
+    /// Handles a frame; returns the event that it completes.
+    fn frame(&mut self, bytes: &[u8]) -> Option<Taken> {
+        let at = Instant::now();
         let frame = match Frame::read(bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 log::warn!("{}: a malformed frame: {error}", self.bot.config.name);
-                return;
+                return None;
             }
         };
         match frame.meaning(&self.settings) {
-            Meaning::Other | Meaning::Pong(None) => {}
+            Meaning::Other | Meaning::Pong(None) => None,
             Meaning::Pong(Some(settings)) => {
                 if settings != self.settings {
                     self.settings = settings;
@@ -296,23 +346,15 @@ impl Receiver {
                         up.ping_at = Instant::now() + self.settings.ping;
                     }
                 }
+                None
             }
-            Meaning::Event(mut frame) => {
-                let json = match self.pieces.take(&mut frame, began) {
-                    Ok(Some(json)) => json,
-                    Ok(None) => return,
-                    Err(why) => {
-                        log::warn!("{}: a piece of an event: {why}", self.bot.config.name);
-                        return;
-                    }
-                };
-                let reply = self.intake.event(&json);
-                let answer = frame.answer(reply.code, reply.data.as_ref(), began.elapsed());
-                if let Connection::Up(up) = &mut self.connection {
-                    let sent = up.link.send(answer.bytes());
-                    self.check(sent);
+            Meaning::Event(mut frame) => match self.pieces.take(&mut frame, at) {
+                Ok(event) => event.map(|event| Taken { frame, event, at }),
+                Err(why) => {
+                    log::warn!("{}: a piece of an event: {why}", self.bot.config.name);
+                    None
                 }
-            }
+            },
         }
     }
 }

@@ -120,6 +120,8 @@ impl Sending {
             self.drop_live(&message);
         } else if let Some(message) = self.bot.board.next_reaction() {
             self.react(&message);
+        } else if self.bot.board.next_identity() {
+            self.bot.open_id();
         } else if let Some(shown) = self.bot.board.next_shown(now) {
             self.show(&shown);
         } else {

@@ -66,7 +66,7 @@ impl State {
                 });
                 self.open(&id);
             }
-            ServerBody::SessionList { sessions } => self.on_list(&sessions),
+            ServerBody::SessionList { sessions, .. } => self.on_list(&sessions),
             ServerBody::SessionLoaded {
                 session_id,
                 messages,
@@ -111,6 +111,7 @@ impl State {
                     self.ask(ClientBody::ListSessions {
                         include_archived: false,
                         all_chats: false,
+                        offset: None,
                     });
                 }
                 self.refresh_list();
@@ -347,6 +348,7 @@ impl State {
                 self.ask(ClientBody::ListSessions {
                     include_archived,
                     all_chats: false,
+                    offset: None,
                 });
             }
         }

@@ -61,7 +61,7 @@ const ABOVE: [(&str, &[&str]); 18] = [
         ],
     ),
     ("scheduler", &["bus", "storage"]),
-    ("channels", &["bus"]),
+    ("channels", &["bus", "net"]),
     (
         "gateway",
         &[

@@ -6,6 +6,7 @@ mod cards;
 mod media;
 mod service;
 mod soak;
+mod tls;
 mod webhook;
 
 use serde_json::{Value, json};
@@ -49,9 +50,13 @@ impl Office {
 
     /// Kills the gateway without warning and starts it again.
     fn crash(mut self) -> Self {
-        let connects = self.service.log()["counts"]["connects"].as_u64().unwrap();
+        let counted = json!({"from": u32::MAX, "calls": false, "cards": false});
+        let log = self.service.control("log", &counted);
+        let connects = log["counts"]["connects"].as_u64().unwrap();
         self.gateway = self.gateway.restart(&self.home);
-        self.service.wait(&json!({"connects": connects + 1}));
+        let mut again = counted;
+        again["connects"] = json!(connects + 1);
+        self.service.wait(&again);
         self
     }
 

@@ -49,6 +49,11 @@ impl Service {
         &self.base
     }
 
+    /// Returns the port of its API.
+    pub(super) fn port(&self) -> u16 {
+        self.base.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
     /// Tells or asks it something.
     #[track_caller]
     pub(super) fn control(&self, what: &str, body: &Value) -> Value {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::bot_config;
-use super::service::{Service, post, text};
+use super::service::{Service, group_text, post, text};
 use crate::support::gateway::Gateway;
 use crate::support::home::Home;
 use crate::support::model::ModelServer;
@@ -93,6 +93,29 @@ fn posted_events_are_checked_opened_and_answered_once() {
     assert_eq!(service.wait_sent(2), ["by post", "again"]);
     assert_eq!(model.received().len(), 2);
     assert!(gateway.term().success());
+}
+
+#[test]
+fn a_bot_that_does_not_know_itself_holds_nothing_up() {
+    let Some(service) = Service::start() else {
+        return;
+    };
+    // For ever, as far as this test goes.
+    let fault = json!({"path": "GET /open-apis/bot/v3/info", "times": 1000, "status": 503});
+    service.control("fault", &fault);
+    let model = ModelServer::queue([Answer::text("private")]);
+    let bot = bot_config(
+        &service,
+        json!({"allow_from": ["*"], "mode": "webhook", "encrypt_key": "key"}),
+    );
+    let home = Home::with_model_and(&model, json!({"channels": {"feishu": bot}}));
+    let gateway = Gateway::start(&home);
+    service.wait(&json!({"call": "GET /open-apis/bot/v3/info"}));
+    // Whether it is meant cannot be told: to be sent again. Everything else goes its way meanwhile.
+    let group = group_text("om_1", "ou_1", "hi");
+    assert_eq!(post_sealed(&gateway, &group, now()).0, 500);
+    assert_eq!(post_sealed(&gateway, &text("om_2", "hi"), now()).0, 200);
+    assert_eq!(service.wait_sent(1), ["private"]);
 }
 
 #[test]

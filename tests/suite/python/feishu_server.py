@@ -7,6 +7,7 @@ checked as the service documents it; what it would refuse is refused with its co
 
 import base64
 import json
+import logging
 import random
 import re
 import socket
@@ -37,7 +38,8 @@ class World:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.n = 0
-        self.config = {"ping_interval": 120, "redeliver_after": 15.0, "pong_interval": None, "chat_qps": None}
+        self.config = {"ping_interval": 120, "redeliver_after": 15.0, "pong_interval": None, "chat_qps": None,
+                       "ws_base": None}
         self.tokens = {}
         self.tickets = set()
         self.messages = {}
@@ -55,6 +57,7 @@ class World:
         self.calls = []
         self.counts = {"connects": 0, "pings": 0, "acks": 0, "refused_acks": 0, "token_calls": 0, "bad_frames": 0}
         self.ack_ms = []
+        self.silent_ms = []
         self.recent = {}
 
     def id(self, prefix):
@@ -69,7 +72,7 @@ world = World()
 
 class Link:
     def __init__(self, connection):
-        self.connection, self.silent, self.lock = connection, False, threading.Lock()
+        self.connection, self.silent, self.lock = connection, None, threading.Lock()
 
     def send(self, frame):
         # A silent link is dead in both directions, and nobody is told.
@@ -127,10 +130,14 @@ def serve_link(connection):
         with world.lock:
             if link in world.links:
                 world.links.remove(link)
+            if link.silent:
+                world.silent_ms.append((time.monotonic() - link.silent) * 1000)
             world.changed.notify_all()
 
 
 def take_frame(link, message):
+    # Before anything else: waiting for this program's own lock is no delay of the bot's.
+    arrived = time.monotonic()
     frame = Frame()
     try:
         frame.ParseFromString(message)
@@ -160,7 +167,7 @@ def take_frame(link, message):
             if headers.get(key) != sent_headers.get(key):
                 world.counts["bad_frames"] += 1
                 print(f"header {key} was not echoed", file=sys.stderr)
-        world.ack_ms.append((time.monotonic() - sent_at) * 1000)
+        world.ack_ms.append((arrived - sent_at) * 1000)
         delivery["answers"].append(answer)
         world.counts["acks" if answer.get("code") == 200 else "refused_acks"] += 1
         if answer.get("code") == 200:
@@ -322,7 +329,8 @@ def api_endpoint(_, body, __, ___):
     need(body.get("AppID") == APP_ID and body.get("AppSecret") == APP_SECRET, 514, "auth failed")
     ticket = world.id("ticket-")
     world.tickets.add(ticket)
-    url = f"ws://127.0.0.1:{world.ws_port}/ws/v2?fpid=1&aid=2&device_id=dev&service_id=33&access_key=k&ticket={ticket}"
+    base = world.config["ws_base"] or f"ws://127.0.0.1:{world.ws_port}"
+    url = f"{base}/ws/v2?fpid=1&aid=2&device_id=dev&service_id=33&access_key=k&ticket={ticket}"
     config = {"ReconnectCount": -1, "ReconnectInterval": 1, "ReconnectNonce": 1, "PingInterval": world.config["ping_interval"]}
     return {"data": {"URL": url, "ClientConfig": config}}
 
@@ -541,7 +549,7 @@ def control(path, body):
         return {"dropped": len(world.links)}
     if path == "silence":
         for link in world.links:
-            link.silent = True
+            link.silent = time.monotonic()
         return {"silenced": len(world.links)}
     if path == "config":
         world.config.update(body)
@@ -594,9 +602,11 @@ def reached(body):
 
 def snapshot(body):
     ack = sorted(world.ack_ms)
-    return {"sent": world.sent[body.get("from", 0):], "counts": world.counts, "calls": world.calls[-2000:], "links": len(world.links),
+    return {"sent": world.sent[body.get("from", 0):], "n_sent": len(world.sent), "counts": world.counts,
+            "calls": world.calls[-2000:] if body.get("calls", True) else [], "links": len(world.links), "ws_port": world.ws_port,
             "open": sum(not d["done"] for d in world.waiting),
-            "ack_p99_ms": ack[int(len(ack) * 0.99)] if ack else None,
+            "ack_p50_ms": ack[len(ack) // 2] if ack else None, "ack_p99_ms": ack[int(len(ack) * 0.99)] if ack else None,
+            "ack_max_ms": ack[-1] if ack else None, "silent_ms": world.silent_ms,
             "cards": world.cards if body.get("cards", True) else {},
             "messages": {id: world.messages[id] for id in body.get("messages", []) if id in world.messages}}
 
@@ -704,6 +714,10 @@ class Server(ThreadingHTTPServer):
 
 
 def main():
+    # Answers that have arrived are read while other threads work, or this program would measure itself.
+    sys.setswitchinterval(0.0005)
+    # Connections that are cut in the middle are what tests are about.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     links = serve(serve_link, "127.0.0.1", 0, process_request=handshake, ping_interval=None)
     world.ws_port = links.socket.getsockname()[1]
     threading.Thread(target=links.serve_forever, daemon=True).start()

@@ -57,7 +57,13 @@ impl Scripted {
 
     fn api(&self) -> (Api, crossbeam_channel::Sender<()>) {
         let (hold, stop) = crossbeam_channel::bounded(1);
-        let api = Api::new(&self.base, "cli_1", Secret::new("s"), stop);
+        let api = Api::new(
+            &self.base,
+            "cli_1",
+            Secret::new("s"),
+            &Trust::public(),
+            stop,
+        );
         (api, hold)
     }
 

@@ -7,7 +7,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crossterm::event::{
     self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use super::keys::Key;
 use super::state;
@@ -69,13 +71,39 @@ impl Input {
 
 /// Waits for an event and takes those that are there already.
 fn read() -> Option<Batch> {
-    let waited = event::poll(Duration::ZERO).unwrap_or(false);
+    let is_known = event::poll(Duration::ZERO).unwrap_or(false);
+    let is_left = !is_known && is_readable();
+    if is_left {
+        make_known();
+    }
+    let waited = is_known || is_left;
     let first = event::read().ok()?;
     let mut events = vec![(Instant::now(), first)];
     while events.len() < MAX_BATCH && event::poll(Duration::ZERO).unwrap_or(false) {
         events.push((Instant::now(), event::read().ok()?));
     }
     Some(Batch { waited, events })
+}
+
+/// Tells whether the terminal holds something.
+fn is_readable() -> bool {
+    let input = std::io::stdin();
+    let mut fds = [PollFd::new(&input, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut fds, Some(&now)), Ok(1..))
+}
+
+/// Lets crossterm 0.29 see what it left in the kernel: it waits for edges (epoll), but stops reading at the first event of
+/// a burst. Setting the modes anew, without a change, wakes those who wait for the terminal (`n_tty_set_termios` of Linux).
+fn make_known() {
+    let input = std::io::stdin();
+    let set = tcgetattr(&input).and_then(|modes| tcsetattr(&input, OptionalActions::Now, &modes));
+    if let Err(error) = set {
+        log::debug!("the rest of a burst comes with the next key: {error}");
+    }
 }
 
 /// Turns terminal events into the state's.

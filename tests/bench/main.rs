@@ -10,6 +10,7 @@
 mod allocations;
 mod answers;
 mod chat;
+mod feishu;
 mod idle;
 mod long_dialog;
 mod model;
@@ -50,7 +51,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 25] = [
+const MEASURES: [(&str, Measure); 26] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -70,6 +71,7 @@ const MEASURES: [(&str, Measure); 25] = [
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("feishu", feishu::connection),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("chat", chat::process),

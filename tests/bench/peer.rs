@@ -67,9 +67,15 @@ impl Home {
 
     /// Makes gateways use another database.
     pub(crate) fn use_database(&self, database: &Path) {
+        self.set("/gateway/session_db_path", &json!(database));
+    }
+
+    /// Changes the configuration at a place whose parent is there.
+    pub(crate) fn set(&self, pointer: &str, value: &Value) {
         let text = fs::read_to_string(self.config()).unwrap();
         let mut config: Value = serde_json::from_str(&text).unwrap();
-        config["gateway"]["session_db_path"] = json!(database);
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
         fs::write(self.config(), format!("{config:#}")).unwrap();
     }
 

@@ -1,6 +1,7 @@
 //! Running the tool calls of one assistant message: arguments checked, read-only neighbours side by side, the rest one
 //! after the other.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -21,6 +22,12 @@ const WIDTH: usize = 4;
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Images of one call that a model gets.
 const MAX_IMAGES: usize = 4;
+
+/// For the model, when what a person allowed is no longer what would happen.
+const CHANGED: &str = "Not done: while a person was asked, what this call would do changed (a link may lead elsewhere \
+                       now). Look again before you repeat it.";
+/// For the model, when the turn's time ended before the call began.
+const TOO_LATE: &str = "Not run: the time for this request is used up.";
 
 /// A call with its tool and checked arguments, or the reason why it will not run.
 pub(super) struct Planned {
@@ -54,31 +61,40 @@ impl Planned {
     pub(super) fn refuse(&mut self, why: String) {
         self.ready = Err(why);
     }
+
+    /// Has the policy judge what it would do as things are now.
+    fn judge(&mut self, setup: &Setup<'_>) {
+        self.ask = None;
+        let Ok((tool, arguments, _)) = &self.ready else {
+            return;
+        };
+        let action = tool.action(arguments, setup.workspace);
+        match setup.policy.judge(&self.call.name, &action) {
+            Verdict::Allow => {}
+            Verdict::Ask(reason) => self.ask = Some((action, reason)),
+            Verdict::Deny(why) => self.ready = Err(why),
+        }
+    }
+
+    /// Makes an error of a call that would do something else now than what the person allowed.
+    pub(super) fn refuse_if_changed(&mut self, setup: &Setup<'_>) {
+        let (Ok((tool, arguments, _)), Some((asked, _))) = (&self.ready, &self.ask) else {
+            return;
+        };
+        if tool.action(arguments, setup.workspace) != *asked {
+            self.ready = Err(CHANGED.to_owned());
+        }
+    }
 }
 
 /// Finds tools and checks arguments.
-pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> Vec<Planned> {
-    calls
-        .into_iter()
-        .map(|call| {
-            let mut ready = prepare(setup, &call);
-            let ask = match &ready {
-                Ok((tool, arguments, _)) => {
-                    let action = tool.action(arguments, setup.workspace);
-                    match setup.policy.judge(&call.name, &action) {
-                        Verdict::Allow => None,
-                        Verdict::Ask(reason) => Some((action, reason)),
-                        Verdict::Deny(why) => {
-                            ready = Err(why);
-                            None
-                        }
-                    }
-                }
-                Err(_) => None,
-            };
-            Planned { call, ready, ask }
-        })
-        .collect()
+pub(super) fn plan(setup: &Setup<'_>, calls: Vec<ToolCall>) -> VecDeque<Planned> {
+    let planned = calls.into_iter().map(|call| Planned {
+        ready: prepare(setup, &call),
+        ask: None,
+        call,
+    });
+    planned.collect()
 }
 
 fn prepare(setup: &Setup<'_>, call: &ToolCall) -> Result<(Arc<dyn Tool>, Value, Effects), String> {
@@ -87,37 +103,52 @@ fn prepare(setup: &Setup<'_>, call: &ToolCall) -> Result<(Arc<dyn Tool>, Value, 
     Ok((tool.clone(), arguments, effects))
 }
 
-/// Groups calls that may run side by side; the order of the calls is kept.
-pub(super) fn batches(planned: Vec<Planned>) -> Vec<Vec<Planned>> {
-    let mut out: Vec<Vec<Planned>> = Vec::new();
-    for call in planned {
-        match out.last_mut() {
-            Some(batch) if call.reads_only() && batch.iter().all(Planned::reads_only) => {
-                batch.push(call);
-            }
-            _ => out.push(vec![call]),
+/// Takes the next calls that may run side by side; the order of the calls is kept. The policy judges them only now:
+/// what an earlier call of the message did, such as making a link, counts.
+pub(super) fn next_batch(
+    setup: &Setup<'_>,
+    waiting: &mut VecDeque<Planned>,
+) -> Option<Vec<Planned>> {
+    let mut first = waiting.pop_front()?;
+    first.judge(setup);
+    let mut batch = vec![first];
+    while batch[0].reads_only()
+        && let Some(mut next) = waiting.pop_front()
+    {
+        next.judge(setup);
+        if !next.reads_only() {
+            waiting.push_front(next);
+            break;
         }
+        batch.push(next);
     }
-    out
+    Some(batch)
 }
 
-/// Runs a batch for a model that sees images or not, and returns what is kept of each call, in order.
+/// Runs a batch for a model that sees images or not, and returns what is kept of each call, in order. What still runs at
+/// `until` is cut.
 pub(super) fn run_batch(
     setup: &Setup<'_>,
     batch: Vec<Planned>,
     takes_images: bool,
+    until: Instant,
 ) -> Vec<(CallRecord, ToolResult)> {
     let jobs = batch
         .into_iter()
         .map(|planned| {
-            Box::new(move || run_one(setup, planned, takes_images))
+            Box::new(move || run_one(setup, planned, takes_images, until))
                 as Box<dyn FnOnce() -> _ + Send + '_>
         })
         .collect();
     run_parallel("tool", STACK_BYTES, WIDTH, jobs)
 }
 
-fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallRecord, ToolResult) {
+fn run_one(
+    setup: &Setup<'_>,
+    planned: Planned,
+    takes_images: bool,
+    until: Instant,
+) -> (CallRecord, ToolResult) {
     let Planned { call, ready, .. } = planned;
     let started_at = SystemTime::now();
     let began = Instant::now();
@@ -141,10 +172,14 @@ fn run_one(setup: &Setup<'_>, planned: Planned, takes_images: bool) -> (CallReco
         },
         secrets: setup.secrets,
         boundary: setup.boundary,
+        until,
+        judge: &|action| setup.policy.judge_underway(&call.name, action),
         images: takes_images.then_some(&show),
     };
     let result = if setup.cancel.is_cancelled() {
         Err(ToolError::Cancelled)
+    } else if ready.is_ok() && began >= until {
+        Err(ToolError::failed(TOO_LATE))
     } else {
         ready
             .map_err(ToolError::Failed)

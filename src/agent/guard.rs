@@ -22,7 +22,7 @@ const MAX_TRAIL: usize = MAX_PERIOD * STOP_AT;
 pub struct TurnLimits {
     /// Rounds of tools.
     pub rounds: u32,
-    /// From the turn's begin; looked at before each model call.
+    /// From the turn's begin; looked at before each model call, and what tools run is cut there.
     pub time: Duration,
     /// Tokens of all its model calls, in and out.
     pub tokens: u64,
@@ -109,6 +109,11 @@ impl Guard {
         // A turn that was at its end goes on once: it may have been told since.
         guard.circle = None;
         guard
+    }
+
+    /// Returns when the turn's time is over.
+    pub(super) fn until(&self) -> Instant {
+        self.until
     }
 
     /// Counts a round of calls that begins.

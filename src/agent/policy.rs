@@ -209,6 +209,18 @@ impl ApprovalPolicy {
             },
         }
     }
+
+    /// Judges what a call turns out to do while it runs, when nobody can be asked any more; an error is a sentence for
+    /// the model.
+    pub fn judge_underway(&self, tool: &str, action: &Action) -> Result<(), String> {
+        match self.judge(tool, action) {
+            Verdict::Allow => Ok(()),
+            Verdict::Ask(why) => Err(format!(
+                "Not done: this needs a person's yes ({why}). Make a call of its own for it, so that they are asked."
+            )),
+            Verdict::Deny(why) => Err(why),
+        }
+    }
 }
 
 fn blocked(action: &Action) -> Option<&str> {

@@ -474,14 +474,14 @@ impl Loop<'_, '_> {
     /// Says who answers in place of the first choice.
     fn takeover(&self, index: usize) -> String {
         let models = self.setup.models;
-        let (first, now) = (models.first(), models.get(index));
-        format!(
-            "{} ({}) is not available now; {} ({}) answers.",
-            first.model.model_id,
-            first.provider.name(),
-            now.model.model_id,
-            now.provider.name()
-        )
+        let [first, now] = [models.first(), models.get(index)]
+            .map(|one| format!("{} ({})", one.model.model_id, one.provider.name()));
+        if first == now {
+            return format!(
+                "{first} is not available with the first key now; another key is tried."
+            );
+        }
+        format!("{first} is not available now; {now} answers.")
     }
 
     /// Makes one model call.
@@ -556,8 +556,12 @@ impl Loop<'_, '_> {
             Err(error) => (error.class().0, Usage::default(), None, 1),
         };
         self.usage.add(usage);
-        self.guard
-            .spend(usage.input.unwrap_or(0) + usage.output.unwrap_or(0));
+        self.guard.spend(
+            usage
+                .input
+                .unwrap_or(0)
+                .saturating_add(usage.output.unwrap_or(0)),
+        );
         setup.observers.tell(Event::ModelCalled {
             turn: setup.turn,
             provider: candidate.provider.name(),
@@ -586,8 +590,8 @@ impl Loop<'_, '_> {
     /// Runs the open calls of the last round, committing before and after; their results join the history.
     fn run_calls(&mut self, history: &mut Vec<Message>) -> Result<(), TurnEnd> {
         let setup = self.setup;
-        let planned = calls::plan(setup, unanswered_calls(history));
-        for mut batch in calls::batches(planned) {
+        let mut waiting = calls::plan(setup, unanswered_calls(history));
+        while let Some(mut batch) = calls::next_batch(setup, &mut waiting) {
             self.seek_permits(&mut batch)?;
             self.step.started = batch
                 .iter()
@@ -596,7 +600,7 @@ impl Loop<'_, '_> {
                 .collect();
             self.commit()?;
             let takes_images = setup.models.get(self.asked).model.images;
-            let mut done = calls::run_batch(setup, batch, takes_images);
+            let mut done = calls::run_batch(setup, batch, takes_images, self.guard.until());
             for (record, result) in &mut done {
                 if let Some(remark) = self.guard.note(record.print) {
                     result.content.push('\n');
@@ -626,8 +630,9 @@ impl Loop<'_, '_> {
                 .journal
                 .ask(&question)
                 .map_err(|JournalError| TurnEnd::NotStored)?;
-            if let Permit::Refused(why) = permit {
-                planned.refuse(why);
+            match permit {
+                Permit::Given => planned.refuse_if_changed(self.setup),
+                Permit::Refused(why) => planned.refuse(why),
             }
         }
         Ok(())
@@ -702,7 +707,7 @@ pub const NOBODY_TO_ASK: &str = "Not allowed: this needs a person's yes, and nob
                              configuration.";
 const CUT_OFF: &str = "[cut off]";
 const TOO_LONG: &str = "[cut off at the model's output limit; write 'continue' to go on]";
-const REFUSED: &str = "The model declined to answer this.";
+const REFUSED: &str = "The model declined to answer this. None of it is sent to the model again.";
 const IMAGES_REFUSED: &str = "The model service refused an image. The images of this dialog were taken out, so that it \
                               can go on.";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";

@@ -164,6 +164,8 @@ mod tests {
             cancel: &CancelToken::new(),
             output: &|_| {},
             boundary: "b0",
+            until: std::time::Instant::now() + std::time::Duration::from_secs(900),
+            judge: &|_| Ok(()),
             images: None,
         };
         let (tool, arguments) = registry.check(name, arguments)?;

@@ -1,9 +1,18 @@
-//! Leaves of JSON answers as text, read without trust in their types. Pure; runs on the turn that asks.
+//! Leaves of JSON answers as text and counts, read without trust in their types. Pure; runs on the turn that asks.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// More tokens than any call has; a service that counts more counts something else.
+const MAX_TOKENS: u64 = 1_000_000_000;
+
+/// Reads a token count of a usage object; one of a surprising type or size is unknown.
+pub(crate) fn tokens(usage: &Value, pointer: &str) -> Option<u64> {
+    let count = usage.pointer(pointer)?.as_u64()?;
+    (count <= MAX_TOKENS).then_some(count)
+}
 
 /// Turns a leaf into text: a string is unescaped, a list of text parts joined, anything else keeps its JSON text.
 pub(crate) fn words(raw: &RawValue) -> Cow<'_, str> {

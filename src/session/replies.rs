@@ -145,11 +145,11 @@ fn send(sink: &dyn Sink, session: &SessionId, caller: &Caller, body: Body) {
 }
 
 /// Makes the stored form of an answer.
-pub(super) fn answer_reply(text: &str) -> StoredReply {
+pub(super) fn answer_reply(text: String) -> StoredReply {
     StoredReply {
         kind: "answer".to_owned(),
         code: String::new(),
-        text: text.to_owned(),
+        text,
     }
 }
 

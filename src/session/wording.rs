@@ -43,7 +43,7 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ProviderError::Filtered(detail) => (
             ErrorCode::Provider,
             format!(
-                "The content filter of the model service {name} refuses this dialog: {detail}. It may do so as long as what it minds is part of it; /new starts another dialog."
+                "The content filter of the model service {name} minds something in this: {detail}. None of it is sent to the model again; if it refuses still, /new starts another dialog."
             ),
         ),
         ProviderError::BadRequest(detail) => (

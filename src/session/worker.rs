@@ -29,6 +29,7 @@ use crate::chat::{
     ToolResult, Usage,
 };
 use crate::observability::{Event, Part as HealthPart, crash_point};
+use crate::providers::ProviderError;
 use crate::storage::{
     Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
@@ -383,7 +384,10 @@ impl<'a> Turn<'a> {
                 log::warn!("turn {}: {provider}: {error}", self.loaded.turn.0);
                 self.deps.health.degraded(HealthPart::Provider);
                 let (code, text) = wording::provider_failure(&error, &provider);
-                Ended::failed(code, self.deps.redactor.redact(&text).into_owned())
+                Ended {
+                    declined: matches!(error, ProviderError::Filtered(_)),
+                    ..Ended::failed(code, self.deps.redactor.redact(&text).into_owned())
+                }
             }
         };
         self.finish(ended, rest, usage, model);
@@ -509,6 +513,8 @@ impl<'a> Turn<'a> {
             state: ended.state.as_str(),
             took,
         });
+        // The answer of a megabyte is not held once more while it is sent.
+        drop(rest);
         let meter = self.meter();
         self.job.replies.tell(
             |caller| caller.wants.turns,
@@ -544,6 +550,9 @@ impl<'a> Turn<'a> {
             tx.set_prompt(self.job.dialog, prompt)?;
         }
         store_step(tx, self.job.dialog, turn, rest, now)?;
+        if ended.declined {
+            tx.leave_turn_out(self.job.dialog, turn)?;
+        }
         tx.interrupt_calls(turn)?;
         tx.close_joined(turn, self.job.input, ended.outcome(), &ended.reply)?;
         tx.close_input(self.job.input, ended.outcome(), &ended.reply)?;
@@ -607,15 +616,18 @@ struct Ended {
     /// For people, where no answer stands in the history.
     note: Option<String>,
     stop: Option<StopReason>,
+    /// The model or its filter would decline what was said again, and with it everything that is said later.
+    declined: bool,
 }
 
 impl Ended {
     fn answered(text: String, stop: StopReason) -> Self {
         Self {
             state: TurnState::Done,
-            reply: answer_reply(&text),
+            reply: answer_reply(text),
             note: None,
             stop: Some(stop),
+            declined: stop == StopReason::Refused,
         }
     }
 
@@ -625,6 +637,7 @@ impl Ended {
             reply: error_reply(ErrorCode::Stopped, words),
             note: Some(words.to_owned()),
             stop: None,
+            declined: false,
         }
     }
 
@@ -634,6 +647,7 @@ impl Ended {
             reply: error_reply(code, &text),
             note: Some(text),
             stop: None,
+            declined: false,
         }
     }
 

@@ -38,6 +38,9 @@ pub struct DetailedPage {
     pub has_more: bool,
 }
 
+/// The condition for messages that the model sees; `?1` is the dialog.
+const SEEN: &str = "turn NOT IN (SELECT id FROM turns WHERE dialog = ?1 AND left_out = 1)";
+
 const COLUMNS: &str = "id, turn, role, parts, provider, model, native, created_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
@@ -121,8 +124,8 @@ impl Tx<'_> {
             .query_row([turn.0], |row| row.get(0))?)
     }
 
-    /// Returns the messages of a dialog that no summary stands for, oldest first. Only the newest images come with
-    /// their bytes, as many as go into one request.
+    /// Returns the messages of a dialog that the model sees and no summary stands for, oldest first. Only the newest
+    /// images come with their bytes, as many as go into one request.
     pub fn history(
         &self,
         dialog: DialogKey,
@@ -130,8 +133,8 @@ impl Tx<'_> {
     ) -> Result<Vec<StoredMessage>, StorageError> {
         // Two ranges of the index; an OR would read the whole dialog.
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id = ?3 AND id <= ?2
-             UNION ALL SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id > ?2
+            "SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id = ?3 AND id <= ?2 AND {SEEN}
+             UNION ALL SELECT {COLUMNS} FROM messages WHERE dialog = ?1 AND id > ?2 AND {SEEN}
              ORDER BY id"
         ))?;
         let rows = statement.query_map(
@@ -305,7 +308,7 @@ impl Tx<'_> {
         Ok(page)
     }
 
-    /// Replaces a dialog's history from a row on, without what a summary stands for: what had to be repaired is stored
+    /// Replaces a dialog's history, as [`Tx::history`] returns it, from a row on: what had to be repaired is stored
     /// repaired.
     pub fn rewrite_from(
         &self,
@@ -315,9 +318,10 @@ impl Tx<'_> {
         messages: &[(TurnId, Message, SystemTime)],
     ) -> Result<(), StorageError> {
         self.sql
-            .prepare_cached(
-                "DELETE FROM messages WHERE dialog = ?1 AND id >= ?2 AND (id > ?3 OR id IS ?4)",
-            )?
+            .prepare_cached(&format!(
+                "DELETE FROM messages
+                 WHERE dialog = ?1 AND id >= ?2 AND (id > ?3 OR id IS ?4) AND {SEEN}"
+            ))?
             .execute(params![dialog.0, first, context.upto, context.request])?;
         for (turn, message, at) in messages {
             self.insert_message(dialog, *turn, message, *at)?;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::StorageError;
 
 /// Step `n` (from 0) takes a file from version `n` to `n + 1`.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("schema_approvals.sql"),
     include_str!("schema_prints.sql"),
@@ -17,6 +17,7 @@ const STEPS: [&str; 9] = [
     include_str!("schema_feishu.sql"),
     include_str!("schema_guests.sql"),
     include_str!("schema_outbox_order.sql"),
+    include_str!("schema_refused.sql"),
 ];
 
 /// The version this program writes.

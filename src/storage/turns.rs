@@ -125,6 +125,14 @@ impl Tx<'_> {
         Ok(changed == 1)
     }
 
+    /// Leaves a turn out of what the model sees from now on; see [`Tx::history`]. What the service last counted goes with it.
+    pub fn leave_turn_out(&self, dialog: DialogKey, turn: TurnId) -> Result<(), StorageError> {
+        self.sql
+            .prepare_cached("UPDATE turns SET left_out = 1 WHERE id = ?1")?
+            .execute([turn.0])?;
+        self.note_tokens(dialog, None)
+    }
+
     /// Tells whether a turn still runs; a worker whose turn was ended from outside must not store more.
     pub fn turn_runs(&self, turn: TurnId) -> Result<bool, StorageError> {
         Ok(self

@@ -33,8 +33,8 @@ pub struct Action {
     pub reach: Reach,
     /// The command line it would run.
     pub command: Option<CommandLine>,
-    /// Files it would change, relative to the workspace, without `.` and empty parts; a file reached by links is here
-    /// by both names.
+    /// Files it would change or read, relative to the workspace, without `.` and empty parts; a file reached by links is
+    /// here by both names. Searches and commands name none.
     pub paths: Vec<String>,
     /// The host it would talk to, in lower case.
     pub host: Option<String>,
@@ -58,18 +58,27 @@ impl Action {
         }
     }
 
+    /// An action that reads one file, given as for [`Action::on_file`].
+    pub fn reading(path: &str, real: Option<&str>) -> Self {
+        Self::naming("read", path, real)
+    }
+
+    fn naming(verb: &str, path: &str, real: Option<&str>) -> Self {
+        let path = plain(path);
+        let real = real.map(plain).filter(|real| *real != path);
+        let mut action = Self::allowed(match &real {
+            Some(real) => format!("{verb} {path} (really {real})"),
+            None => format!("{verb} {path}"),
+        });
+        action.paths = [path].into_iter().chain(real).collect();
+        action
+    }
+
     /// An action that changes one file, given by its name relative to the workspace and, where links lead elsewhere, its
     /// true name.
     pub fn on_file(verb: &str, path: &str, real: Option<&str>) -> Self {
-        let path = plain(path);
-        let real = real.map(plain).filter(|real| *real != path);
-        let summary = match &real {
-            Some(real) => format!("{verb} {path} (really {real})"),
-            None => format!("{verb} {path}"),
-        };
-        let mut action = Self::allowed(summary.clone());
-        action.subject = Some(summary);
-        action.paths = [path].into_iter().chain(real).collect();
+        let mut action = Self::naming(verb, path, real);
+        action.subject = Some(action.summary.clone());
         if action.paths.iter().any(|path| is_instruction_file(path)) {
             action.standing = Standing::Ask("this file tells PicoBot what to do later");
         }

@@ -172,7 +172,7 @@ impl Tool for Bash {
             cwd: &cwd,
             argv: vec![self.shell.into(), "-c".into(), arguments.command.into()],
             env: Vec::new(),
-            deadline: Duration::from_secs(secs),
+            deadline: Duration::from_secs(secs).min(ctx.time_left()),
             output_cap: 0,
         };
         if arguments.background == Some(true) {
@@ -187,7 +187,13 @@ impl Tool for Bash {
             .sandbox
             .run(&call, ctx.cancel, &mut |bytes| output.push(bytes));
         match outcome {
-            Ok(outcome) => result(&outcome, output.finish(), secs),
+            Ok(outcome) => {
+                let limit = match Duration::from_secs(secs) > call.deadline {
+                    true => "the time for this request is used up".to_owned(),
+                    false => format!("deadline {secs} s"),
+                };
+                result(&outcome, output.finish(), &limit)
+            }
             Err(error) => Err(ToolError::Failed(sentence(&error))),
         }
     }
@@ -207,7 +213,8 @@ fn start_folder(workspace: &Workspace, cwd: Option<&str>) -> Result<PathBuf, Too
     }
 }
 
-fn result(outcome: &Outcome, mut text: String, secs: u64) -> Result<String, ToolError> {
+/// `limit` says what ended a command that took too long.
+fn result(outcome: &Outcome, mut text: String, limit: &str) -> Result<String, ToolError> {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -218,9 +225,7 @@ fn result(outcome: &Outcome, mut text: String, secs: u64) -> Result<String, Tool
     match outcome.end {
         End::Exited(code) => Ok(text + &exit_line(code, outcome.killed)),
         End::Signalled(signal) => Ok(text + &format!("[signal {signal}]")),
-        End::Deadline => Err(ToolError::Failed(
-            text + &format!("[killed: deadline {secs} s]"),
-        )),
+        End::Deadline => Err(ToolError::Failed(text + &format!("[killed: {limit}]"))),
         End::TooManyProcesses => Err(ToolError::failed(text + "[killed: too many processes]")),
         End::Cancelled => Err(ToolError::Cancelled),
     }
@@ -276,7 +281,10 @@ mod tests {
         let expected = expected
             .map(str::to_owned)
             .map_err(|text| ToolError::Failed(text.to_owned()));
-        assert_eq!(result(&outcome, output.to_owned(), 120), expected);
+        assert_eq!(
+            result(&outcome, output.to_owned(), "deadline 120 s"),
+            expected
+        );
     }
 
     #[test]

@@ -130,6 +130,8 @@ mod tests {
             secrets: &secrets,
             output: &|text| shown.lock().unwrap().push_str(text),
             boundary: "b0",
+            until: std::time::Instant::now() + std::time::Duration::from_secs(900),
+            judge: &|_| Ok(()),
             images: None,
         };
         let mut output = CallOutput::new(&ctx);

@@ -17,7 +17,7 @@ use super::seen::SeenFiles;
 use super::untrusted::untrusted;
 use super::words::{file_error, size_text};
 use super::workspace::{Folder, Found, RESULTS, WorkspaceFile};
-use super::{Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool};
+use super::{Action, Effects, MAX_EDIT_BYTES, ToolCtx, ToolError, TypedTool, Workspace};
 use crate::chat::Image;
 use crate::media;
 
@@ -57,6 +57,11 @@ impl TypedTool for FileRead {
 
     fn effects_of(&self, _: &FileReadArgs) -> Effects {
         Effects::ReadOnly
+    }
+
+    fn action_of(&self, args: &FileReadArgs, workspace: &Workspace) -> Action {
+        let (name, real) = workspace.names(&args.path);
+        Action::reading(&name, real.as_deref())
     }
 
     fn call(&self, args: FileReadArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {

@@ -33,6 +33,7 @@ mod words;
 mod workspace;
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -85,8 +86,20 @@ pub struct ToolCtx<'a> {
     pub output: &'a (dyn Fn(&str) + Sync),
     /// Random word of this turn; marks text from outside so that it cannot pretend to end.
     pub boundary: &'a str,
+    /// When the turn's time is over: a call that would last longer is cut.
+    pub until: Instant,
+    /// Judges what a call turns out to do on its way, such as following a redirect to another host; an error is a
+    /// sentence for the model.
+    pub judge: &'a (dyn Fn(&Action) -> Result<(), String> + Sync),
     /// Takes images for the model to see beside the result; `None` if it sees none.
     pub images: Option<&'a (dyn Fn(Image) + Sync)>,
+}
+
+impl ToolCtx<'_> {
+    /// Returns how much of the turn's time is left.
+    fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 /// Why a call gave no result.

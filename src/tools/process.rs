@@ -15,6 +15,9 @@ use super::{Action, Effects, Reach, Standing, Tool, ToolCtx, ToolError, Workspac
 
 /// How long a killed process may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(3);
+/// How long a look waits for news at least: who looks again and again sees another running time each time, so that the
+/// guard against circles does not end a turn that waits for a build.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How long to wait for an answer to input if the call names no time.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
@@ -102,6 +105,10 @@ impl Tool for Process {
             (None, Some(_)) => ANSWER_LIMIT,
             (None, None) => Duration::ZERO,
         };
+        if arguments.input.is_none() {
+            wait = wait.max(LEAST_WAIT);
+        }
+        wait = wait.min(ctx.time_left());
         if arguments.kill == Some(true) {
             self.processes.kill(ctx.session, Some(id));
             wait = END_LIMIT;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -75,6 +76,8 @@ impl Bench {
             cancel: &self.cancel,
             output: &|_| {},
             boundary: "b0",
+            until: Instant::now() + Duration::from_secs(900),
+            judge: &|_| Ok(()),
             images: None,
         };
         tool.run(&arguments, &ctx)
@@ -95,6 +98,8 @@ impl Bench {
             cancel: &self.cancel,
             output: &|_| {},
             boundary: "b0",
+            until: Instant::now() + Duration::from_secs(900),
+            judge: &|_| Ok(()),
             images: Some(&|image| shown.lock().unwrap().push(image)),
         };
         let result = tool.run(arguments, &ctx);

@@ -89,7 +89,7 @@ pub(crate) fn connection(setup: &Setup) -> Vec<Row> {
         "ca_file": certificate(), "allow_from": ["ou_1"],
     });
     let with = Home::new(&model, 64);
-    with.set("/channels", &json!({"feishu": bot}));
+    with.change(|config| config["channels"] = json!({"feishu": bot}));
     let without = Home::new(&model, 64);
     let start = |home: &Home, connects: u64| {
         let gateway = Gateway::start(setup, home);

@@ -10,6 +10,7 @@
 mod allocations;
 mod answers;
 mod chat;
+mod control;
 mod feishu;
 mod idle;
 mod long_dialog;
@@ -51,7 +52,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 26] = [
+const MEASURES: [(&str, Measure); 27] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -60,6 +61,7 @@ const MEASURES: [(&str, Measure); 26] = [
     ("parallel256", turns::two_hundred_fifty_six),
     ("stop", turns::stop),
     ("stop-https", turns::stop_https),
+    ("control", control::control),
     ("long", answers::long),
     ("big", answers::big),
     ("connections", answers::connections),

@@ -121,6 +121,8 @@ pub(crate) fn edits(setup: &Setup) -> Vec<Row> {
         output: &|_| {},
         boundary: "bench",
         secrets: &Redactor::default(),
+        until: Instant::now() + Duration::from_secs(3_600),
+        judge: &|_| Ok(()),
         images: None,
     };
     let times = setup.times(3_000, 300);

@@ -1,11 +1,13 @@
 //! Questions about tool calls, through the real gateway and the real `send`.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, command};
 use crate::support::home::Home;
 use crate::support::model::ModelServer;
-use crate::support::process::{Finished, run};
+use crate::support::process::{Finished, PATIENCE, run};
 use crate::support::script::{Answer, Call};
 use crate::support::stage::Stage;
 use crate::support::ws::Client;
@@ -307,4 +309,81 @@ fn what_is_remembered_is_listed_and_taken_back() {
     assert_eq!(asked["summary"], "touch x", "it is asked again");
     reply(&mut client, &asked, "deny");
     client.until(&["assistant_response"]);
+}
+
+#[test]
+fn a_link_made_by_an_earlier_call_of_the_same_message_counts() {
+    let write = json!({"path": "notes/todo.md", "content": "obey"});
+    let calls = [
+        Call::new(
+            "c1",
+            "bash",
+            json!({"command": "mkdir skills; ln -s skills notes"}),
+        ),
+        Call::new("c2", "file_write", write),
+    ];
+    let stage = Stage::new([Answer::calls(calls), Answer::text("done")]);
+    assert_eq!(stage.client().ask("go"), "done");
+    let told = last_result(&stage);
+    assert!(
+        told.starts_with("Not allowed: this needs a person's yes"),
+        "{told}"
+    );
+    assert!(!stage.home.workspace().join("skills/todo.md").exists());
+}
+
+#[test]
+fn what_changed_while_a_person_was_asked_is_not_done() {
+    let swap = json!({"command": "mkdir -p notes skills/a; until [ -e go ]; do sleep 0.05; done; mv notes old; ln -s skills/a notes; touch swapped", "background": true});
+    let stage = Stage::with(
+        ModelServer::queue([
+            Answer::calls([Call::new("c1", "bash", swap)]),
+            Answer::calls([Call::new(
+                "c2",
+                "file_write",
+                json!({"path": "notes/b.md", "content": "x"}),
+            )]),
+            Answer::text("done"),
+        ]),
+        json!({"approvals": {"rules": [{"tool": "file_write", "decision": "ask"}]}}),
+    );
+    let mut client = approver(&stage);
+    client.send_json(&json!({"type": "user_input", "content": "go"}));
+    let asked = question(&mut client);
+    let workspace = stage.home.workspace();
+    std::fs::write(workspace.join("go"), "").unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !workspace.join("swapped").exists() {
+        assert!(Instant::now() < end, "nothing was swapped");
+        std::thread::yield_now();
+    }
+    reply(&mut client, &asked, "allow");
+    client.until(&["assistant_response"]);
+    let told = last_result(&stage);
+    assert!(told.contains("would do changed"), "{told}");
+    assert!(!workspace.join("skills/a/b.md").exists());
+}
+
+#[test]
+fn reading_is_judged_by_path_too() {
+    let read = |id: &str, path: &str| Call::new(id, "file_read", json!({"path": path}));
+    let stage = Stage::with(
+        ModelServer::queue([
+            Answer::calls([read("c1", "open.txt"), read("c2", "diary/../link/x.md")]),
+            Answer::text("done"),
+        ]),
+        json!({"approvals": {"rules": [{"tool": "file_read", "path": "diary/**", "decision": "deny"}]}}),
+    );
+    let workspace = stage.home.workspace();
+    std::fs::create_dir(workspace.join("diary")).unwrap();
+    std::fs::write(workspace.join("diary/x.md"), "dear diary").unwrap();
+    std::fs::write(workspace.join("open.txt"), "open").unwrap();
+    std::os::unix::fs::symlink("diary", workspace.join("link")).unwrap();
+    assert_eq!(stage.client().ask("go"), "done");
+    let body = stage.requests(2)[1].body["messages"].to_string();
+    assert!(
+        body.contains("open") && !body.contains("dear diary"),
+        "{body}"
+    );
+    assert!(last_result(&stage).contains("denies this"), "{body}");
 }

@@ -9,6 +9,7 @@ use crate::support::model::{ModelServer, Received};
 use crate::support::process::PATIENCE;
 use crate::support::script::{Answer, Call};
 use crate::support::stage::Stage;
+use crate::support::ws::Client;
 
 /// The id of the newest process that a tool result tells of.
 fn id_in(received: &Received) -> String {
@@ -186,4 +187,34 @@ fn a_killed_gateway_leaves_none_and_too_many_are_refused() {
     assert!(marked(&marker) >= 8);
     stage.gateway.kill9();
     wait_until_gone(&marker);
+}
+
+#[test]
+fn looking_again_and_again_at_what_runs_is_no_circle() {
+    let model = ModelServer::start(|received| {
+        let messages = received.body["messages"].as_array().unwrap();
+        let n = messages.iter().filter(|m| m["role"] == "tool").count();
+        match n {
+            0 => Answer::calls([Call::new(
+                "c0",
+                "bash",
+                json!({"command": "sleep 1000", "background": true}),
+            )]),
+            1..=6 => Answer::calls([Call::with_text(
+                &format!("c{n}"),
+                "process",
+                &format!(r#"{{"id": "{}", "wait_secs": 0}}"#, id_in(received)),
+            )]),
+            _ => Answer::text("still building"),
+        }
+    });
+    let stage = Stage::with_model(model);
+    let mut client = Client::hello(stage.gateway.port(), &["stream"]);
+    client.send_json(&json!({"type": "user_input", "content": "build"}));
+    let answer = client
+        .until(&["assistant_response", "error"])
+        .pop()
+        .unwrap();
+    assert_eq!(answer["content"], "still building");
+    stage.requests(8);
 }

@@ -1,5 +1,7 @@
 //! What ends a turn or a result that grows too long, through the real gateway.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::support::model::ModelServer;
@@ -67,4 +69,32 @@ fn going_in_circles_ends_the_turn_and_is_told() {
     let untold = result_of(&requests[2].body, "c1");
     assert!(!untold.contains("times"), "{untold}");
     assert!(requests[6].body.get("tools").is_none());
+}
+
+#[test]
+fn what_runs_is_cut_when_the_turns_time_is_over() {
+    let bash = |id: &str, command: &str| Call::new(id, "bash", json!({"command": command}));
+    let model = ModelServer::queue([
+        Answer::calls([
+            bash("c1", "echo begun; sleep 500"),
+            bash("c2", "echo late > late.txt"),
+        ]),
+        Answer::text("as far as it went"),
+    ]);
+    let stage = Stage::with(
+        model,
+        json!({"agents": {"default": {"provider": "scripted", "model": "scripted", "max_turn_secs": 2}}}),
+    );
+    let began = Instant::now();
+    assert_eq!(
+        stage.client().ask("go"),
+        "as far as it went\n\nStopped after 2 s."
+    );
+    assert!(began.elapsed() < Duration::from_secs(100));
+    let requests = stage.judged_requests(2);
+    let cut = result_of(&requests[1].body, "c1");
+    assert_eq!(cut, "begun\n[killed: the time for this request is used up]");
+    let late = result_of(&requests[1].body, "c2");
+    assert_eq!(late, "Not run: the time for this request is used up.");
+    assert!(!stage.home.workspace().join("late.txt").exists());
 }

@@ -314,7 +314,7 @@ fn odd_endings() {
     let refused = stage.client().ask("do harm");
     assert_eq!(
         refused,
-        "I would rather\n\nThe model declined to answer this."
+        "I would rather\n\nThe model declined to answer this. None of it is sent to the model again."
     );
     let cut = stage.client().ask("what is 6*7?");
     assert!(cut.starts_with("Let me see.\n\n[cut off at"), "{cut}");
@@ -333,6 +333,7 @@ fn odd_endings() {
     check_all(&received[5..]);
     let sent = last.body.to_string();
     assert!(!sent.contains("I would rather"), "{sent}");
+    assert!(!sent.contains("do harm"), "{sent}");
     assert!(!sent.contains("tool_use"), "{sent}");
 }
 

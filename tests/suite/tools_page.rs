@@ -50,7 +50,8 @@ const NOTES: [(&str, &str); 10] = [
     (
         "http_request",
         "The same limits and the same guard. Anything but GET, HEAD and OPTIONS asks a person first, unless a rule allows it. \
-         Authorization and custom headers are dropped when a redirect leads elsewhere; what sends data does not follow there. \"Always\" holds for one method, scheme, host and port.",
+         Authorization and custom headers are dropped when a redirect leads elsewhere; what sends data does not \
+         follow there, and a host that a rule denies or asks about is not visited. \"Always\" holds for one method, scheme, host and port.",
     ),
     (
         "bash",
@@ -58,7 +59,7 @@ const NOTES: [(&str, &str); 10] = [
     ),
     (
         "process",
-        "For commands that `bash` started in the background.",
+        "For commands that `bash` started in the background. A look waits for news a second at least.",
     ),
 ];
 

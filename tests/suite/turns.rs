@@ -315,3 +315,42 @@ fn without_configuration_the_demo_answers() {
     assert!(said.contains("409.5"), "{said}");
     assert!(said.contains("(demo provider)"), "{said}");
 }
+
+#[test]
+fn what_was_declined_is_not_sent_again() {
+    let stage = Stage::new([
+        Answer::text("One."),
+        Answer::calls([calculator("c1", "6*7")]),
+        Answer::text("I would").finish("content_filter"),
+        Answer::text("Two."),
+        Answer::error(400, "Input data may contain inappropriate content."),
+        Answer::text("Three."),
+    ]);
+    let mut client = stage.client();
+    assert_eq!(client.ask("first"), "One.");
+    let declined = client.ask("the forbidden sum");
+    assert!(
+        declined.starts_with("I would\n\nThe model declined"),
+        "{declined}"
+    );
+    assert_eq!(client.ask("second"), "Two.");
+    let filtered = client.request("the forbidden word 不可说");
+    assert_eq!(filtered["type"], "error", "{filtered}");
+    let stage = stage.crash();
+    let mut client = stage.client();
+    assert_eq!(client.ask("third"), "Three.");
+    let requests = stage.judged_requests(6);
+    let last = requests[5].body.to_string();
+    for said in ["first", "One.", "second", "Two.", "third"] {
+        assert!(last.contains(said), "{said}: {last}");
+    }
+    for gone in ["forbidden", "I would", "6*7", "c1"] {
+        assert!(!last.contains(gone), "{gone}: {last}");
+    }
+    // People still see it.
+    let seen = Value::from(client.load("cli_chat:local:d1")).to_string();
+    assert!(
+        seen.contains("不可说") && seen.contains("the forbidden sum"),
+        "{seen}"
+    );
+}

@@ -701,6 +701,7 @@ impl Intake {
         let list = InboundBody::List {
             archived: false,
             all: false,
+            offset: None,
         };
         lane.sending.push_back(ask(list, caller.request_id));
         lane.sending.push_back(ask(InboundBody::Disconnected, None));

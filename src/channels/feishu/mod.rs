@@ -205,7 +205,7 @@ impl Bot {
                 }
                 None => self.board.say(&request, Saying::Text(content), true),
             },
-            Body::List { dialogs } => self.board.say(
+            Body::List { dialogs, .. } => self.board.say(
                 &request,
                 dialogs_card(&dialogs, &self.store, &request),
                 true,

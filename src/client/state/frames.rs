@@ -62,7 +62,7 @@ impl State {
                 });
                 self.open(&id);
             }
-            ServerBody::SessionList { sessions } => self.on_list(&sessions),
+            ServerBody::SessionList { sessions, .. } => self.on_list(&sessions),
             ServerBody::SessionLoaded {
                 session_id,
                 messages,
@@ -107,6 +107,7 @@ impl State {
                     self.ask(ClientBody::ListSessions {
                         include_archived: false,
                         all_chats: false,
+                        offset: None,
                     });
                 }
                 self.refresh_list();
@@ -343,6 +344,7 @@ impl State {
                 self.ask(ClientBody::ListSessions {
                     include_archived,
                     all_chats: false,
+                    offset: None,
                 });
             }
         }

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::leaf::words;
+use super::super::leaf::{tokens, words};
 use crate::chat::Usage;
 
 /// An event of a stream, or a plain response: which one, `kind` says.
@@ -162,7 +162,6 @@ impl Counts {
     /// Takes a usage object. Counts only grow: some services send zeros first, some send them last.
     pub(super) fn take(&mut self, json: &str) {
         let usage: Value = serde_json::from_str(json).unwrap_or_default();
-        let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
         for (known, pointer) in [
             (&mut self.fresh, "/input_tokens"),
             (&mut self.written, "/cache_creation_input_tokens"),
@@ -170,7 +169,7 @@ impl Counts {
             (&mut self.output, "/output_tokens"),
             (&mut self.thinking, "/output_tokens_details/thinking_tokens"),
         ] {
-            *known = (*known).max(count(pointer));
+            *known = (*known).max(tokens(&usage, pointer));
         }
     }
 

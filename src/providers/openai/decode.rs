@@ -11,7 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::leaf::words;
+use super::super::leaf::{tokens, words};
 use crate::chat::Usage;
 
 /// A plain response or one chunk of a stream.
@@ -145,7 +145,7 @@ impl<'a> CallPiece<'a> {
 /// Reads token counts in every known spelling; counts of a surprising type stay unknown.
 pub(super) fn usage(json: &str) -> Usage {
     let usage: Value = serde_json::from_str(json).unwrap_or_default();
-    let count = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64);
+    let count = |pointer: &str| tokens(&usage, pointer);
     let hits = count("/prompt_cache_hit_tokens");
     let misses = count("/prompt_cache_miss_tokens");
     Usage {
@@ -215,6 +215,10 @@ mod tests {
             (
                 r#"{"prompt_tokens":"9","completion_tokens":-1,"prompt_tokens_details":null}"#,
                 counts(None, None, None, None),
+            ),
+            (
+                r#"{"prompt_tokens":18446744073709551615,"completion_tokens":3}"#,
+                counts(None, Some(3), None, None),
             ),
             ("7", counts(None, None, None, None)),
         ];

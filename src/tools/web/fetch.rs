@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::guard::{Checked, Guard};
+use super::guard::{Checked, Guard, host_of};
 use super::inflate::gunzip;
 use crate::net::{Answer, Call, Http, HttpError, Limits, Patience};
 use crate::threads::CancelToken;
-use crate::tools::ToolError;
+use crate::tools::{Action, ToolCtx, ToolError};
 
 /// Most redirects followed.
 const MAX_REDIRECTS: usize = 5;
@@ -63,19 +63,23 @@ impl Patience for Silent {
 }
 
 /// Makes the exchange. Blocks for half a minute at most; cancelling shuts the socket.
+///
+/// A redirect to another host is judged by the guard and by the approval policy, like a call of its own.
 pub(super) fn fetch(
     guard: &Guard,
     mut wanted: Wanted,
-    cancel: &CancelToken,
+    ctx: &ToolCtx<'_>,
 ) -> Result<Fetched, ToolError> {
+    let cancel = ctx.cancel;
     let began = Instant::now();
+    let until = (began + TOTAL).min(ctx.until);
     for hop in 0..=MAX_REDIRECTS {
         let checked = guard.check(wanted.url.clone(), cancel);
         if cancel.is_cancelled() {
             return Err(ToolError::Cancelled);
         }
         let checked = checked.map_err(|why| refused(&why, hop, &wanted.url))?;
-        let left = TOTAL.saturating_sub(began.elapsed());
+        let left = until.saturating_duration_since(Instant::now());
         let limits = Limits {
             connect: CONNECT.min(left),
             first_byte: left,
@@ -90,7 +94,13 @@ pub(super) fn fetch(
         let status = answer.status();
         let target = answer.header("location").map(str::to_owned);
         match target.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) {
-            Some(target) => redirect(&mut wanted, status, &target)?,
+            Some(target) => {
+                redirect(&mut wanted, status, &target)?;
+                if host_of(&wanted.url) != host_of(&checked.url) {
+                    (ctx.judge)(&visit(&wanted))
+                        .map_err(|why| refused(&why, hop + 1, &wanted.url))?;
+                }
+            }
             None => return receive(checked.url, answer, began, cancel, &mut patience),
         }
     }
@@ -98,6 +108,13 @@ pub(super) fn fetch(
         "the address led to more than {MAX_REDIRECTS} redirects; the last one was {}",
         wanted.url
     )))
+}
+
+/// What asking another host on the way does: nothing is sent there, see [`redirect`].
+fn visit(wanted: &Wanted) -> Action {
+    let mut action = Action::allowed(format!("{} {}", wanted.method, wanted.url));
+    action.host = host_of(&wanted.url);
+    action
 }
 
 fn refused(why: &str, hop: usize, url: &Url) -> ToolError {

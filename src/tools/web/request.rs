@@ -134,7 +134,7 @@ impl TypedTool for HttpRequest {
     fn call(&self, args: HttpRequestArgs, ctx: &ToolCtx<'_>) -> Result<String, ToolError> {
         let method = args.method();
         let wanted = args.wanted().map_err(ToolError::Failed)?;
-        let fetched = fetch(&self.guard, wanted, ctx.cancel)?;
+        let fetched = fetch(&self.guard, wanted, ctx)?;
         Ok(report(method, &fetched, ctx.boundary))
     }
 }

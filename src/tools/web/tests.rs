@@ -664,52 +664,97 @@ fn no_spelling_of_a_forbidden_address_is_reached() {
         assert!(result.is_err(), "{target}: {result:?}");
     }
     assert_eq!(server.connections(), targets.len());
-    // Behind a name that leads there, alone, beside a public address, or at the second look.
-    for ip in FORBIDDEN {
-        let ip = IpAddr::from(ip);
-        for addresses in [
-            vec![ip],
-            vec!["1.1.1.1".parse().unwrap(), ip],
-            vec![ip, "2606:4700::1".parse().unwrap()],
-        ] {
-            let web = Web::with(Names::of(move |_| addresses.clone()), &[]);
-            let result = web.call(
-                "web_fetch",
-                &json!({"url": format!("http://rebind.test:{port}/")}),
-            );
-            assert!(
-                result
-                    .unwrap_err()
-                    .to_string()
-                    .starts_with("Refused: rebind.test leads to a private")
-            );
-        }
-        let origin = Server::start(move |_| redirect(&format!("http://rebind.test:{port}/again")));
-        let mut looks = 0;
-        let resolver = Names::of(move |_| {
-            looks += 1;
-            vec![if looks == 1 {
-                Ipv4Addr::LOCALHOST.into()
-            } else {
-                ip
-            }]
-        });
-        // The first look is allowed by its address, the second must be judged anew.
-        let allowed = if ip.is_loopback() {
-            continue;
-        } else {
-            "127.0.0.1"
-        };
-        let web = Web::with(resolver, &[allowed]);
-        let url = format!("http://rebind.test:{}/", origin.address.port());
-        let error = web.err("web_fetch", json!({"url": url}));
-        assert!(
-            error.contains("Refused: rebind.test leads to a private"),
-            "{error}"
-        );
-        assert_eq!(origin.connections(), 1);
-    }
     assert_eq!(forbidden.connections(), 0, "something was reached");
+}
+
+/// The address that each spelling means, wrapped as it is; a name server can give all of these.
+fn meant(all: &[String]) -> Vec<IpAddr> {
+    let ip = |text: &String| match url::Url::parse(text.trim()).ok()?.host()? {
+        url::Host::Ipv4(ip) => Some(ip.into()),
+        url::Host::Ipv6(ip) => Some(ip.into()),
+        url::Host::Domain(_) => None,
+    };
+    all.iter().filter_map(ip).collect()
+}
+
+#[test]
+fn no_name_leads_to_a_forbidden_address_at_any_look() {
+    let forbidden = Server::start(|_| answer("200 OK", "", b"reached"));
+    let port = forbidden.address.port();
+    let all: Vec<String> = FORBIDDEN
+        .iter()
+        .flat_map(|ip| spellings(*ip, port))
+        .chain(names(port))
+        .collect();
+    let meant = meant(&all);
+    assert!(meant.len() >= 2_000, "{}", meant.len());
+    // What the name server says at each look, and how often it was asked.
+    let said = Arc::new(Mutex::new((Vec::new(), 0)));
+    let shared = said.clone();
+    let web = Web::with(
+        Names::of(move |_| {
+            let mut said = shared.lock().unwrap();
+            let (answers, looks): &mut (Vec<Vec<IpAddr>>, usize) = &mut said;
+            *looks += 1;
+            answers[*looks - 1].clone()
+        }),
+        &["first.test"],
+    );
+    let say = |answers: Vec<Vec<IpAddr>>| *said.lock().unwrap() = (answers, 0);
+    let looks = || said.lock().unwrap().1;
+    let origin = Server::start(move |request| {
+        if request.starts_with("GET /moved") {
+            return redirect(&format!("http://rebind.test:{port}/again"));
+        }
+        answer("200 OK", "", b"origin")
+    });
+    let here = vec![origin.address.ip()];
+    let first = |path: &str| json!({"url": origin.url(path).replace("web.test", "first.test")});
+    let second = json!({"url": format!("http://rebind.test:{port}/")});
+    let public: IpAddr = "1.1.1.1".parse().unwrap();
+    for &ip in &meant {
+        // Alone, and on either side of a public address.
+        for addresses in [vec![ip], vec![public, ip], vec![ip, public]] {
+            say(vec![addresses]);
+            let error = web.err("web_fetch", second.clone());
+            let words = "Refused: rebind.test leads to a private";
+            assert!(error.starts_with(words), "{ip}: {error}");
+        }
+        // At the second look, behind a redirect.
+        say(vec![here.clone(), vec![ip]]);
+        let error = web.err("web_fetch", first("/moved"));
+        let words = "Refused: rebind.test leads to a private";
+        assert!(error.contains(words), "{ip}: {error}");
+        // At a look between the check and the connect: there is none.
+        say(vec![here.clone(), vec![ip]]);
+        let text = web.ok("http_request", first("/"));
+        assert!(text.contains("origin"), "{ip}: {text}");
+        assert_eq!(looks(), 1);
+    }
+    assert_eq!(origin.connections(), 2 * meant.len());
+    assert_eq!(forbidden.connections(), 0, "something was reached");
+}
+
+#[test]
+fn the_same_spellings_reach_what_is_allowed() {
+    // The control of the two tests above: without the guard's list each of these connects.
+    let server = Server::start(|_| answer("200 OK", "", b"reached"));
+    let port = server.address.port();
+    let own: Vec<String> = spellings([127, 0, 0, 1], port)
+        .into_iter()
+        .chain(names(port))
+        .collect();
+    let web = Web::with(
+        Names::loopback(),
+        &["127.0.0.0/8", "localhost", "a.localhost"],
+    );
+    // What names no scheme is asked over TLS, which this server does not speak.
+    for text in own.iter().filter(|text| text.starts_with('h')) {
+        // Those in IPv6 that only a translator on the way could deliver do not arrive here.
+        let _ = web.call("http_request", &json!({"url": text}));
+    }
+    let n = server.connections();
+    assert!(n >= 80, "{n} of {}", own.len());
 }
 
 /// Writes a spelling as a header can hold it; `None` if it leads back to the server that sends it.

@@ -120,7 +120,7 @@ impl TypedTool for WebFetch {
             )],
             body: None,
         };
-        let fetched = fetch(&self.guard, wanted, ctx.cancel)?;
+        let fetched = fetch(&self.guard, wanted, ctx)?;
         if let Some(shown) = image(&fetched, ctx) {
             return shown;
         }

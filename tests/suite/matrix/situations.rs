@@ -33,7 +33,7 @@ use Outcome::{Ends, Fails, Says};
 const CUT: &str = "\n\n[cut off]";
 const LIMIT: &str = "[cut off at the model's output limit; write 'continue' to go on]";
 const EMPTY: &str = "The model gave an empty answer. Ask again, or in other words.";
-const DECLINED: &str = "The model declined to answer this.";
+const DECLINED: &str = "The model declined to answer this. None of it is sent to the model again.";
 
 /// Returns every row for a format and a way of answering.
 pub(super) fn all(kind: &str, streams: bool) -> Vec<Situation> {
@@ -162,7 +162,7 @@ fn bodies(rows: &mut Rows) {
     rows.one(
         "a refusal in words",
         || Answer::text("I would rather not.").finish("refusal"),
-        Says("I would rather not.\n\nThe model declined to answer this."),
+        Says("I would rather not.\n\nThe model declined to answer this. None of it is sent to the model again."),
     );
 }
 
@@ -188,6 +188,9 @@ fn framing(rows: &mut Rows, streams: bool) {
         ok(body
             .replace("\"output_tokens\":", "\"output_tokens\":-")
             .replace("\"completion_tokens\":", "\"completion_tokens\":-"))
+    });
+    one("absurd usage", |body| {
+        ok(body.replace("_tokens\":", "_tokens\":9000000000000000"))
     });
     rows.one(
         "invalid UTF-8",

@@ -1,7 +1,7 @@
 //! What works for commands: exit codes, output, environment, and the programs people expect.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use picobot::chat::SessionId;
 use picobot::sandbox::{End, SandboxError};
@@ -287,6 +287,8 @@ fn the_tool_gives_output_with_an_end_line_and_shows_it_live() {
     let ctx = ToolCtx {
         secrets: &picobot::observability::Redactor::default(),
         boundary: "b0",
+        until: Instant::now() + CEILING,
+        judge: &|_| Ok(()),
         images: None,
         workspace: &workspace,
         session: &session,

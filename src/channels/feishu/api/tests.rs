@@ -143,8 +143,11 @@ fn refusals_say_what_the_service_said() {
     ]);
     let (api, _hold) = peer.api();
     let error = api.call("POST", "/x", Body::Json(&json!({}))).unwrap_err();
-    assert_eq!(error.to_string(), "code 230002: not inthe chat (the bot is not in this group: add it)");
-    assert_eq!(error.kind(), Kind::Final);
+    assert_eq!(
+        error.to_string(),
+        "code 230002: not inthe chat (the bot is not in this group: add it)"
+    );
+    assert_eq!(error.kind(), Kind::ChatClosed);
 }
 
 #[test]

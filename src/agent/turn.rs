@@ -474,14 +474,14 @@ impl Loop<'_, '_> {
     /// Says who answers in place of the first choice.
     fn takeover(&self, index: usize) -> String {
         let models = self.setup.models;
-        let (first, now) = (models.first(), models.get(index));
-        format!(
-            "{} ({}) is not available now; {} ({}) answers.",
-            first.model.model_id,
-            first.provider.name(),
-            now.model.model_id,
-            now.provider.name()
-        )
+        let [first, now] = [models.first(), models.get(index)]
+            .map(|one| format!("{} ({})", one.model.model_id, one.provider.name()));
+        if first == now {
+            return format!(
+                "{first} is not available with the first key now; another key is tried."
+            );
+        }
+        format!("{first} is not available now; {now} answers.")
     }
 
     /// Makes one model call.

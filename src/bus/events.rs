@@ -125,6 +125,8 @@ pub enum Body {
     List {
         /// The dialogs.
         dialogs: Vec<DialogInfo>,
+        /// Whether there are more, for a client that knows of pages.
+        has_more: Option<bool>,
     },
     /// A dialog's newest messages, oldest first; the client was switched to it.
     Loaded {

@@ -92,6 +92,8 @@ pub enum InboundBody {
         archived: bool,
         /// Whether those of every chat are wanted.
         all: bool,
+        /// How many of the newest are left out, if the client knows of pages.
+        offset: Option<u64>,
     },
     /// Takes an input back that waits for its turn.
     TakeBack {

@@ -1,11 +1,15 @@
 //! What one model call passes on while it runs: pieces of the answer, and a word to the person when nothing comes.
 //!
-//! Runs on the turn that asks. It knows whether text was passed on already, which decides about retries (`retry`).
+//! Runs on the turn that asks. It knows whether text was passed on already, which decides about retries (`retry`). Pieces
+//! that came with one read are passed on together: each costs a mask, a lock, and a message to every client.
 
 use std::time::{Duration, Instant};
 
 use super::Delta;
 use crate::net::Patience;
+
+/// Pieces are gathered up to this many bytes; a larger one is passed on by itself.
+const GATHERED_BYTES: usize = 4 * 1024;
 
 /// When a person hears about waiting. Tests shorten it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +42,9 @@ pub(crate) struct Feed<'a> {
     attempt_began: Instant,
     first_piece: Option<Duration>,
     text_passed: bool,
+    /// What is not passed on yet, all of one kind.
+    gathered: String,
+    gathers_reasoning: bool,
 }
 
 impl<'a> Feed<'a> {
@@ -57,6 +64,8 @@ impl<'a> Feed<'a> {
             attempt_began: now,
             first_piece: None,
             text_passed: false,
+            gathered: String::new(),
+            gathers_reasoning: false,
         }
     }
 
@@ -66,28 +75,58 @@ impl<'a> Feed<'a> {
         self.first_piece = None;
     }
 
-    /// Passes a piece of the answer on.
+    /// Takes a piece of the answer; [`Feed::flush`] passes it on.
     pub(crate) fn text(&mut self, text: &str) {
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            self.text_passed = true;
+            self.gather(text, false);
         }
-        self.piece_arrived();
-        self.text_passed = true;
-        self.heard(Instant::now());
-        (self.on_delta)(Delta::Text(text));
     }
 
-    /// Passes a piece of reasoning on; it is no visible progress.
+    /// Takes a piece of reasoning; it is no visible progress.
     pub(crate) fn reasoning(&mut self, text: &str) {
-        if text.is_empty() {
+        if !text.is_empty() {
+            self.gather(text, true);
+        }
+    }
+
+    fn gather(&mut self, piece: &str, reasoning: bool) {
+        self.piece_arrived();
+        let full = self.gathered.len() + piece.len() > GATHERED_BYTES;
+        if full || self.gathers_reasoning != reasoning {
+            self.flush();
+        }
+        self.gathers_reasoning = reasoning;
+        if piece.len() > GATHERED_BYTES {
+            self.pass(piece);
+        } else {
+            self.gathered.push_str(piece);
+        }
+    }
+
+    /// Passes on what was gathered; call before anything that waits.
+    pub(crate) fn flush(&mut self) {
+        if self.gathered.is_empty() {
             return;
         }
-        self.piece_arrived();
-        (self.on_delta)(Delta::Reasoning(text));
+        let mut gathered = std::mem::take(&mut self.gathered);
+        self.pass(&gathered);
+        gathered.clear();
+        self.gathered = gathered;
+    }
+
+    fn pass(&mut self, piece: &str) {
+        if self.gathers_reasoning {
+            (self.on_delta)(Delta::Reasoning(piece));
+        } else {
+            self.heard(Instant::now());
+            (self.on_delta)(Delta::Text(piece));
+        }
     }
 
     /// Passes a sentence for the person on.
     pub(crate) fn notice(&mut self, sentence: &str) {
+        self.flush();
         self.heard(Instant::now());
         (self.on_delta)(Delta::Notice(sentence));
     }
@@ -154,6 +193,7 @@ mod tests {
         assert!(!feed.text_passed());
         assert_eq!(feed.due(), began + Duration::from_secs(80));
         feed.text("hi");
+        feed.flush();
         assert!(feed.text_passed());
         assert!(feed.due() < began + Duration::from_secs(80));
         assert_eq!(
@@ -163,6 +203,34 @@ mod tests {
                 "Still waiting for deepseek (50 s). /stop cancels."
             ]
         );
+    }
+
+    #[test]
+    fn what_comes_together_is_passed_on_together_and_in_order() {
+        let pace = Pace::default();
+        let mut seen = Vec::new();
+        let mut sink = |delta: Delta<'_>| seen.push(format!("{delta:?}"));
+        let mut feed = Feed::new("x", &pace, &mut sink);
+        let long = "长".repeat(GATHERED_BYTES);
+        feed.reasoning("h");
+        feed.reasoning("m");
+        feed.text("a");
+        feed.text("b");
+        feed.flush();
+        feed.flush();
+        feed.text("c");
+        feed.text(&long);
+        feed.text("d");
+        feed.notice("wait");
+        let expected = [
+            Delta::Reasoning("hm"),
+            Delta::Text("ab"),
+            Delta::Text("c"),
+            Delta::Text(&long),
+            Delta::Text("d"),
+            Delta::Notice("wait"),
+        ];
+        assert_eq!(seen, expected.map(|delta| format!("{delta:?}")));
     }
 
     #[test]

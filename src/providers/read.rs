@@ -205,11 +205,13 @@ impl Events {
             match self.take_events(assembler, feed) {
                 Step::On => {}
                 Step::End(Ending::Whole) => {
+                    feed.flush();
                     self.answer.finish(feed);
                     return Ending::Whole;
                 }
                 Step::End(ending) => return ending,
             }
+            feed.flush();
             match self.answer.read(&mut self.buffer, feed) {
                 Ok(0) => return self.last_event(assembler, feed),
                 Ok(count) => self.parser.push(&self.buffer[..count]),
@@ -219,10 +221,14 @@ impl Events {
     }
 
     fn take_events(&mut self, assembler: &mut impl Assemble, feed: &mut Feed<'_>) -> Step {
+        let mut any = false;
         loop {
             match self.parser.next() {
                 Ok(Some(event)) => {
-                    self.answer.data_received();
+                    // Once for all that one read brought: asking for the time is a good part of an event's cost.
+                    if !std::mem::replace(&mut any, true) {
+                        self.answer.data_received();
+                    }
                     if let Step::End(ending) = take_event(event, assembler, feed) {
                         return Step::End(ending);
                     }

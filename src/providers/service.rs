@@ -115,9 +115,11 @@ impl<A: Adapter> Provider for A {
         } = self.service();
         let mut feed = Feed::new(&settings.name, &settings.pace, on_delta);
         let mut call = A::Call::default();
-        retry::run(settings.pace.retry, breaker, &mut feed, cancel, |feed| {
+        let result = retry::run(settings.pace.retry, breaker, &mut feed, cancel, |feed| {
             self.attempt(request, &mut call, feed, cancel)
-        })
+        });
+        feed.flush();
+        result
     }
 }
 

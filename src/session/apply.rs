@@ -212,10 +212,17 @@ impl Apply<'_, '_> {
                 self.may_answer(caller);
                 Ok(())
             }
-            InboundBody::List { archived, all } => {
-                let route = self.chat_of(caller, *all);
-                let archived = *archived;
-                self.ask(caller, None, Ask::List { route, archived });
+            InboundBody::List {
+                archived,
+                all,
+                offset,
+            } => {
+                let ask = Ask::List {
+                    route: self.chat_of(caller, *all),
+                    archived: *archived,
+                    offset: *offset,
+                };
+                self.ask(caller, None, ask);
                 Ok(())
             }
             InboundBody::TakeBack { input } => self.take_back(caller, input.as_deref()),

@@ -19,8 +19,13 @@ impl Actor {
         let Some(session) = self.active.get(&key).map(|active| active.session.clone()) else {
             return;
         };
+        let chosen = self.clients.choice(asker.caller.client, &session.route());
         let result = self.deps.db.write(|tx| {
-            let (body, content) = store_op(tx, key, op)?;
+            let speaks_here = match chosen {
+                Some(chosen) => chosen == key,
+                None => tx.is_current(key)?,
+            };
+            let (body, content) = store_op(tx, key, op, speaks_here)?;
             asker.keep_answer(tx, &session, &content)?;
             Ok((body, content))
         });
@@ -101,8 +106,14 @@ impl Asker {
     }
 }
 
-/// Stores what was queued; returns the answer as a wire reply and as text.
-fn store_op(tx: &Tx<'_>, key: DialogKey, op: DialogOp) -> Result<(Body, String), StorageError> {
+/// Stores what was queued; returns the answer as a wire reply and as text. `speaks_here`: the asker's next message would have
+/// gone to this dialog.
+fn store_op(
+    tx: &Tx<'_>,
+    key: DialogKey,
+    op: DialogOp,
+    speaks_here: bool,
+) -> Result<(Body, String), StorageError> {
     let Some(row) = tx.dialog(key)? else {
         let body = Body::Error {
             code: ErrorCode::NotFound,
@@ -129,13 +140,12 @@ fn store_op(tx: &Tx<'_>, key: DialogKey, op: DialogOp) -> Result<(Body, String),
         }
         DialogOp::Delete => {
             tx.delete_dialog(key)?;
-            (
-                Body::Deleted,
-                format!(
-                    "Deleted {name} with {n_messages}. {}",
-                    wording::AFTER_DELETE
-                ),
-            )
+            let mut content = format!("Deleted {name} with {n_messages}.");
+            if speaks_here {
+                content.push(' ');
+                content.push_str(wording::AFTER_DELETE);
+            }
+            (Body::Deleted, content)
         }
     })
 }

@@ -17,14 +17,15 @@ use crate::chat::{Role, Route, SessionId};
 use crate::observability::Redactor;
 use crate::providers::reasoning_of;
 use crate::storage::{
-    Db, DetailedPage, DialogKey, DialogRow, StorageError, StoredMessage, TurnId, TurnState, Tx,
+    Db, DetailedPage, DialogKey, DialogRow, Page, StorageError, StoredMessage, TurnId, TurnState,
+    Tx,
 };
 
 /// Messages shown when a dialog is loaded.
 const SHOWN_MESSAGES: usize = 200;
 /// Text of all of them together; a client may refuse a larger frame.
 const SHOWN_BYTES: usize = 1024 * 1024;
-/// Dialogs in one list.
+/// Dialogs in one reply.
 const MAX_DIALOGS: usize = 1_000;
 
 /// A question with its asker.
@@ -41,6 +42,8 @@ pub(super) enum Ask {
     List {
         route: Option<Route>,
         archived: bool,
+        /// How many of the newest are left out; whoever says so is told whether there are more.
+        offset: Option<u64>,
     },
     /// A dialog as Markdown; the answer to `/dump`.
     Dump { dialog: DialogKey },
@@ -84,9 +87,11 @@ pub(super) fn serve(
 ) {
     for query in queue {
         let body = match query.ask {
-            Ask::List { route, archived } => {
-                list(db, route.as_ref(), archived).map(|dialogs| Body::List { dialogs })
-            }
+            Ask::List {
+                route,
+                archived,
+                offset,
+            } => list(db, route.as_ref(), archived, offset),
             Ask::Load {
                 dialog,
                 title,
@@ -139,17 +144,25 @@ pub(super) fn serve(
     }
 }
 
-/// Returns the dialogs of a chat, or of all, last used first.
+/// Returns the dialogs of a chat, or of all, last used first: a page of them behind `offset`, and whether there are more if
+/// that is given.
 pub fn list(
     db: &Db,
     route: Option<&Route>,
     archived: bool,
-) -> Result<Vec<DialogInfo>, StorageError> {
-    let rows = db.read(|tx| match route {
-        Some(route) => tx.list_dialogs(route, archived, MAX_DIALOGS),
-        None => tx.list_all_dialogs(archived, MAX_DIALOGS),
+    offset: Option<u64>,
+) -> Result<Body, StorageError> {
+    let page = Page::new(offset.unwrap_or(0), MAX_DIALOGS + 1);
+    let mut rows = db.read(|tx| match route {
+        Some(route) => tx.list_dialogs(route, archived, page),
+        None => tx.list_all_dialogs(archived, page),
     })?;
-    Ok(rows.into_iter().map(info).collect())
+    let has_more = rows.len() > MAX_DIALOGS;
+    rows.truncate(MAX_DIALOGS);
+    Ok(Body::List {
+        dialogs: rows.into_iter().map(info).collect(),
+        has_more: offset.map(|_| has_more),
+    })
 }
 
 fn export(
@@ -189,7 +202,7 @@ pub fn load(db: &Db, dialog: DialogKey) -> Result<(Vec<HistoryItem>, bool), Stor
 }
 
 /// A page of a dialog as clients see it.
-struct Page {
+struct Shown {
     messages: Vec<HistoryItem>,
     has_more: bool,
 }
@@ -199,7 +212,7 @@ fn page(
     dialog: DialogKey,
     detail: bool,
     before: Option<i64>,
-) -> Result<Page, StorageError> {
+) -> Result<Shown, StorageError> {
     let page = if detail || before.is_some() {
         tx.detailed_page(dialog, before, SHOWN_MESSAGES, SHOWN_BYTES)?
     } else {
@@ -243,7 +256,7 @@ fn page(
     if before.is_none() {
         add_open_inputs(tx, dialog, &page.messages, &mut messages)?;
     }
-    Ok(Page {
+    Ok(Shown {
         messages,
         has_more: page.has_more,
     })

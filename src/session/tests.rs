@@ -656,10 +656,11 @@ fn each_client_has_its_own_dialog() {
         InboundBody::List {
             archived: false,
             all: false,
+            offset: None,
         },
     );
     match rig.reply("list") {
-        Body::List { dialogs } => {
+        Body::List { dialogs, .. } => {
             assert!(dialogs.iter().all(|dialog| dialog.session != third));
             assert_eq!(dialogs.len(), 2);
         }
@@ -854,6 +855,7 @@ fn a_repeat_of_what_nobody_works_on_is_taken_up() {
         InboundBody::List {
             archived: false,
             all: false,
+            offset: None,
         },
     );
     rig.reply("sync");

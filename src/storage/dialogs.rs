@@ -58,6 +58,23 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<DialogRow> {
     })
 }
 
+/// A part of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Page {
+    offset: i64,
+    limit: i64,
+}
+
+impl Page {
+    /// Leaves out the first `offset` entries; has at most `limit`.
+    pub fn new(offset: u64, limit: usize) -> Self {
+        Self {
+            offset: i64::try_from(offset).unwrap_or(i64::MAX),
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+        }
+    }
+}
+
 impl Tx<'_> {
     /// Makes a dialog in a chat. Its name is `d` and a number no dialog had before: never a bare number, which is a place
     /// in a list.
@@ -143,6 +160,17 @@ impl Tx<'_> {
         Ok(row)
     }
 
+    /// Tells whether a dialog is the current one of its chat.
+    pub fn is_current(&self, dialog: DialogKey) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dialogs JOIN chats USING (channel, chat)
+                                WHERE dialogs.id = ?1 AND chats.current = dialogs.id)",
+            )?
+            .query_row([dialog.0], |row| row.get(0))?)
+    }
+
     /// Makes a dialog the current one of its chat.
     pub fn set_current(&self, route: &Route, dialog: DialogKey) -> Result<(), StorageError> {
         self.sql
@@ -158,41 +186,41 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lists the dialogs of a chat, last used first; at most `limit`.
+    /// Lists the dialogs of a chat, last used first.
     pub fn list_dialogs(
         &self,
         route: &Route,
         archived: bool,
-        limit: usize,
+        page: Page,
     ) -> Result<Vec<DialogRow>, StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM dialogs WHERE channel = ?1 AND chat = ?2 AND archived <= ?3
-             ORDER BY updated_at DESC, id DESC LIMIT ?4"
+             ORDER BY updated_at DESC, id DESC LIMIT ?4 OFFSET ?5"
         ))?;
         let rows = statement.query_map(
             params![
                 route.channel.as_str(),
                 route.chat.as_str(),
                 archived,
-                i64::try_from(limit).unwrap_or(i64::MAX)
+                page.limit,
+                page.offset
             ],
             from_row,
         )?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Lists the dialogs of every chat, last used first; at most `limit`.
+    /// Lists the dialogs of every chat, last used first.
     pub fn list_all_dialogs(
         &self,
         archived: bool,
-        limit: usize,
+        page: Page,
     ) -> Result<Vec<DialogRow>, StorageError> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM dialogs WHERE archived <= ?1
-             ORDER BY updated_at DESC, id DESC LIMIT ?2"
+             ORDER BY updated_at DESC, id DESC LIMIT ?2 OFFSET ?3"
         ))?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![archived, limit], from_row)?;
+        let rows = statement.query_map(params![archived, page.limit, page.offset], from_row)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -29,7 +29,7 @@ pub use backups::{Backup, Backups, Contents, back_up, inspect};
 pub use calls::{DialogUsage, LastCall};
 pub use contexts::{Context, NewTimeline};
 pub use db::{Db, Tx, sqlite_version};
-pub use dialogs::{DialogKey, DialogRow};
+pub use dialogs::{DialogKey, DialogRow, Page};
 pub use error::StorageError;
 pub use feishu::{FeishuEvent, FeishuTrace};
 pub use inbox::{InboxId, InboxRow, NewInput, Outcome, StoredReply, fingerprint};

@@ -73,6 +73,9 @@ pub enum ClientBody {
         /// Whether those of every chat and channel are wanted; false if left out. Additive.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         all_chats: bool,
+        /// So many of the newest are left out; the reply then says whether there are more. Additive.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
     },
     /// Switches this connection to a dialog and shows its newest messages.
     LoadSession {

@@ -113,6 +113,8 @@ struct Fields<'a> {
     before: Option<&'a RawValue>,
     all_chats: Option<&'a RawValue>,
     #[serde(borrow)]
+    offset: Option<&'a RawValue>,
+    #[serde(borrow)]
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     after: Option<&'a RawValue>,
@@ -189,6 +191,7 @@ fn body(fields: &Fields<'_>) -> Result<ClientBody, Fault> {
         "list_sessions" => ClientBody::ListSessions {
             include_archived: flag(fields.include_archived, "include_archived")?,
             all_chats: flag(fields.all_chats, "all_chats")?,
+            offset: offset(fields.offset)?,
         },
         "load_session" => ClientBody::LoadSession {
             session_id: required(fields.session_id, "session_id")?,
@@ -375,6 +378,14 @@ fn cursor(raw: Option<&RawValue>) -> Result<Option<i64>, Fault> {
     raw.map(|raw| {
         serde_json::from_str(raw.get())
             .map_err(|_| wrong("before", "must be the `id` of a message", raw))
+    })
+    .transpose()
+}
+
+fn offset(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+    raw.map(|raw| {
+        serde_json::from_str(raw.get())
+            .map_err(|_| wrong("offset", "must be a whole number from 0", raw))
     })
     .transpose()
 }

@@ -81,8 +81,11 @@ pub enum ServerBody<'a> {
     },
     /// The dialogs of the connection's chat, newest first.
     SessionList {
-        /// The dialogs.
+        /// At most 1,000 dialogs.
         sessions: Vec<SessionInfo<'a>>,
+        /// Whether there are more. Additive, with `offset` only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        has_more: Option<bool>,
     },
     /// A dialog's newest messages; it is now the connection's.
     SessionLoaded {

@@ -54,8 +54,10 @@ fn client_messages_of_the_old_part() {
         @r#"{"type":"create_session"}"#);
     assert_snapshot!(client(ClientBody::CreateSession { title: some("Trip") }),
         @r#"{"type":"create_session","title":"Trip"}"#);
-    assert_snapshot!(client(ClientBody::ListSessions { include_archived: true, all_chats: false }),
+    assert_snapshot!(client(ClientBody::ListSessions { include_archived: true, all_chats: false, offset: None }),
         @r#"{"type":"list_sessions","include_archived":true}"#);
+    assert_snapshot!(client(ClientBody::ListSessions { include_archived: false, all_chats: true, offset: Some(1_000) }),
+        @r#"{"type":"list_sessions","include_archived":false,"all_chats":true,"offset":1000}"#);
     assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into(), detail: false, before: None }),
         @r#"{"type":"load_session","session_id":"a:b:c"}"#);
     assert_snapshot!(client(ClientBody::LoadSession { session_id: "a:b:c".into(), detail: true, before: Some(12) }),
@@ -109,7 +111,7 @@ fn server_messages_of_the_old_part() {
         @r#"{"type":"session_established","session_id":"cli_chat:local:d1","title":"Trip"}"#);
     assert_snapshot!(server(ServerBody::SessionCreated { session_id: SESSION, title: title.clone() }),
         @r#"{"type":"session_created","session_id":"cli_chat:local:d1","title":"Trip"}"#);
-    assert_snapshot!(server(ServerBody::SessionList { sessions: vec![info()] }),
+    assert_snapshot!(server(ServerBody::SessionList { sessions: vec![info()], has_more: None }),
         @r#"{"type":"session_list","sessions":[{"session_id":"cli_chat:local:d1","title":"Trip","archived":false,"updated_at":"2026-03-01T08:30:00.000Z","message_count":7}]}"#);
     let entry = HistoryEntry {
         role: "user".into(),
@@ -399,6 +401,7 @@ fn null_empty_and_unknown_fields_are_absent() {
         ClientBody::ListSessions {
             include_archived: false,
             all_chats: false,
+            offset: None,
         },
     );
     check(
@@ -636,6 +639,7 @@ fn any_client_body() -> impl Strategy<Value = ClientBody> {
         any::<bool>().prop_map(|include_archived| ClientBody::ListSessions {
             include_archived,
             all_chats: false,
+            offset: None,
         }),
         ".{0,40}".prop_map(|session_id| ClientBody::LoadSession {
             session_id,

@@ -10,6 +10,8 @@
 mod allocations;
 mod answers;
 mod chat;
+mod control;
+mod feishu;
 mod idle;
 mod long_dialog;
 mod model;
@@ -50,7 +52,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 25] = [
+const MEASURES: [(&str, Measure); 27] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -59,6 +61,7 @@ const MEASURES: [(&str, Measure); 25] = [
     ("parallel256", turns::two_hundred_fifty_six),
     ("stop", turns::stop),
     ("stop-https", turns::stop_https),
+    ("control", control::control),
     ("long", answers::long),
     ("big", answers::big),
     ("connections", answers::connections),
@@ -70,6 +73,7 @@ const MEASURES: [(&str, Measure); 25] = [
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("feishu", feishu::connection),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("chat", chat::process),

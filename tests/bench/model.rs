@@ -25,6 +25,15 @@ pub(crate) const BIG: &str = "bench:big";
 /// A first piece, then nothing until the other side hangs up.
 pub(crate) const HANG: &str = "bench:hang";
 
+/// Nothing at all until the other side hangs up.
+pub(crate) const DEAF: &str = "bench:deaf";
+/// A wish to come again in 50 seconds.
+pub(crate) const LATER: &str = "bench:later";
+/// A call of `bash` that lasts; the word behind it is in the command lines of all it starts.
+pub(crate) const BASH: &str = "bench:bash ";
+
+/// Begins the system prompt of a request for a summary, which is treated as [`DEAF`].
+const SUMMARY: &[u8] = b"You compress conversations.";
 /// Tool rounds of [`ROUNDS`].
 const N_ROUNDS: usize = 5;
 /// The pause of [`SLOW`].
@@ -93,7 +102,8 @@ impl Model {
         self.shared.last_body.lock().unwrap().clone()
     }
 
-    /// Returns where each [`HANG`] reports twice: when its first piece is out, and when the other side hung up.
+    /// Returns where each [`HANG`] and [`DEAF`] reports twice: when it is reached, with the first piece out, and when the other
+    /// side hung up; and each [`LATER`] once.
     pub(crate) fn watch_hangs(&self) -> Receiver<Instant> {
         let (tell, told) = sync_channel(2);
         *self.shared.hangs.lock().unwrap() = Some(tell);
@@ -117,7 +127,20 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         let since = Instant::now();
         let wish = newest(&body);
         if wish.starts_with(HANG.as_bytes()) {
-            return hang(&mut reader, &mut writer, shared);
+            hang_event(&mut writer)?;
+            return hang(&mut reader, shared);
+        }
+        if wish.starts_with(DEAF.as_bytes()) || is_summary(&body) {
+            return hang(&mut reader, shared);
+        }
+        if wish.starts_with(LATER.as_bytes()) {
+            writer.write_all(BUSY)?;
+            shared.report();
+            continue;
+        }
+        if let Some(marker) = wish.strip_prefix(BASH.as_bytes()) {
+            writer.write_all(bash(marker).as_bytes())?;
+            continue;
         }
         if wish.starts_with(SLOW.as_bytes()) {
             pause(SLOW_PAUSE);
@@ -193,23 +216,52 @@ fn results(body: &[u8]) -> usize {
         .count()
 }
 
-fn hang(
-    reader: &mut BufReader<TcpStream>,
-    writer: &mut TcpStream,
-    shared: &Shared,
-) -> std::io::Result<()> {
+fn is_summary(body: &[u8]) -> bool {
+    body.windows(SUMMARY.len()).any(|bytes| bytes == SUMMARY)
+}
+
+fn hang_event(writer: &mut TcpStream) -> std::io::Result<()> {
     let event = event("{\"role\":\"assistant\",\"content\":\"wait \"}", "null");
-    write!(writer, "{HEAD}{:x}\r\n{event}\r\n", event.len())?;
-    let tell = shared.hangs.lock().unwrap().clone();
-    let report = || {
-        if let Some(tell) = &tell {
+    write!(writer, "{HEAD}{:x}\r\n{event}\r\n", event.len())
+}
+
+fn hang(reader: &mut BufReader<TcpStream>, shared: &Shared) -> std::io::Result<()> {
+    shared.report();
+    let _ = reader.read(&mut [0; 16]);
+    shared.report();
+    Ok(())
+}
+
+impl Shared {
+    fn report(&self) {
+        let tell = self.hangs.lock().unwrap().clone();
+        if let Some(tell) = tell {
             let _ = tell.send(Instant::now());
         }
-    };
-    report();
-    let _ = reader.read(&mut [0; 16]);
-    report();
-    Ok(())
+    }
+}
+
+const BUSY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 50\r\ncontent-length: 4\r\n\r\nbusy";
+
+/// A call whose command line and that of a session of its own hold the marker.
+fn bash(marker: &[u8]) -> String {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let marker: Vec<u8> = marker.iter().copied().take_while(word).collect();
+    let marker = String::from_utf8(marker).unwrap();
+    let command =
+        format!("setsid bash -c 'sleep 1000; : {marker}' & bash -c 'sleep 1000; : {marker}'");
+    let arguments = serde_json::json!({"command": command}).to_string();
+    let call = serde_json::json!({
+        "role": "assistant", "content": null, "tool_calls": [{
+            "index": 0, "id": "call_0", "type": "function",
+            "function": {"name": "bash", "arguments": arguments},
+        }],
+    });
+    stream(&[
+        event(&call.to_string(), "null"),
+        event("{}", "\"tool_calls\""),
+    ])
 }
 
 const HEAD: &str =

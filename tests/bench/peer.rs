@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
@@ -67,10 +68,20 @@ impl Home {
 
     /// Makes gateways use another database.
     pub(crate) fn use_database(&self, database: &Path) {
+        self.change(|config| config["gateway"]["session_db_path"] = json!(database));
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Value)) {
         let text = fs::read_to_string(self.config()).unwrap();
         let mut config: Value = serde_json::from_str(&text).unwrap();
-        config["gateway"]["session_db_path"] = json!(database);
+        change(&mut config);
         fs::write(self.config(), format!("{config:#}")).unwrap();
+    }
+
+    /// Returns the gateway's token, once one has started.
+    fn token(&self) -> String {
+        fs::read_to_string(self.path().join(".picobot/gateway.token")).unwrap()
     }
 
     /// Makes a command of the binary under test that knows only this home.
@@ -186,6 +197,18 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and reads the first message.
     pub(crate) fn connect(gateway: &Gateway, chat_id: impl Into<String>) -> Self {
+        Self::connect_with(gateway, chat_id, None)
+    }
+
+    /// Connects with the token, as somebody who answers questions about tool calls.
+    pub(crate) fn approver(gateway: &Gateway, home: &Home, chat_id: impl Into<String>) -> Self {
+        let mut client = Self::connect_with(gateway, chat_id, Some(home.token()));
+        let hello = json!({"type": "hello", "capabilities": ["approval_request"]});
+        client.send(&hello);
+        client
+    }
+
+    fn connect_with(gateway: &Gateway, chat_id: impl Into<String>, token: Option<String>) -> Self {
         let port = gateway.port();
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -193,8 +216,13 @@ impl Client {
         // The default buffers would be 256 MB for 2,000 clients.
         let config = WebSocketConfig::default().read_buffer_size(1024);
         let url = format!("ws://127.0.0.1:{port}/ws");
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = token {
+            let value = format!("Bearer {}", token.trim()).parse().unwrap();
+            request.headers_mut().insert("authorization", value);
+        }
         let (socket, _) =
-            tungstenite::client::client_with_config(url, stream, Some(config)).unwrap();
+            tungstenite::client::client_with_config(request, stream, Some(config)).unwrap();
         let mut client = Self {
             socket,
             chat_id: chat_id.into(),
@@ -205,10 +233,12 @@ impl Client {
 
     /// Sends a text to this client's chat.
     pub(crate) fn say(&mut self, content: &str) {
-        let message = json!({"type": "user_input", "content": content, "chat_id": self.chat_id});
-        self.socket
-            .send(Message::text(message.to_string()))
-            .unwrap();
+        self.send(&json!({"type": "user_input", "content": content, "chat_id": self.chat_id}));
+    }
+
+    fn send(&mut self, message: &Value) {
+        let frame = Message::text(message.to_string());
+        self.socket.send(frame).unwrap();
     }
 
     /// Sends a text and waits for the answer.
@@ -225,10 +255,7 @@ impl Client {
 
     /// Opens a dialog; its newest 200 messages must come.
     pub(crate) fn load(&mut self, session_id: &str) {
-        let message = json!({"type": "load_session", "session_id": session_id});
-        self.socket
-            .send(Message::text(message.to_string()))
-            .unwrap();
+        self.send(&json!({"type": "load_session", "session_id": session_id}));
         let loaded = self.next();
         let n = loaded["messages"].as_array().map_or(0, Vec::len);
         assert_eq!(n, 200, "{session_id}: {}", loaded["type"]);

@@ -164,7 +164,7 @@ fn ask_health(port: u16, stopped: &AtomicBool) -> Vec<f64> {
 }
 
 /// Whether a living process has the marker in its command line.
-fn is_there(marker: &str) -> bool {
+pub(crate) fn is_there(marker: &str) -> bool {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let mut lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines.any(|line| String::from_utf8_lossy(&line).contains(marker))

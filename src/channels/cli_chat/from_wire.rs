@@ -160,9 +160,11 @@ pub(super) fn request(body: ClientBody, local: &Route, trusted: bool) -> Result<
         ClientBody::ListSessions {
             include_archived,
             all_chats,
+            offset,
         } => InboundBody::List {
             archived: include_archived,
             all: ids.everything(all_chats)?,
+            offset,
         },
         ClientBody::TakeBack { input } => InboundBody::TakeBack { input },
         ClientBody::ExportSession {

@@ -159,6 +159,7 @@ fn each_request_becomes_its_bus_message() {
         InboundBody::List {
             archived: true,
             all: false,
+            offset: None,
         },
     );
     check(
@@ -485,6 +486,7 @@ fn lists_and_histories_are_spelled_out() {
         n_messages: 3,
     };
     let frame = chat.encode(&outbound(Body::List {
+        has_more: None,
         dialogs: vec![dialog],
     }));
     assert_eq!(

@@ -125,11 +125,12 @@ fn body<'a>(body: &'a Body, session: Option<Cow<'a, str>>) -> Option<ServerBody<
             session_id: session?,
             title: title.into(),
         },
-        Body::List { dialogs } => ServerBody::SessionList {
+        Body::List { dialogs, has_more } => ServerBody::SessionList {
             sessions: dialogs
                 .iter()
                 .map(|dialog| session_info(dialog, None))
                 .collect(),
+            has_more: *has_more,
         },
         Body::Loaded {
             messages,

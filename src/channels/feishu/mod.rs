@@ -11,6 +11,7 @@ mod board;
 mod bundle;
 mod calls;
 mod check;
+mod codes;
 mod content;
 mod downloads;
 mod event;
@@ -204,7 +205,7 @@ impl Bot {
                 }
                 None => self.board.say(&request, Saying::Text(content), true),
             },
-            Body::List { dialogs } => self.board.say(
+            Body::List { dialogs, .. } => self.board.say(
                 &request,
                 dialogs_card(&dialogs, &self.store, &request),
                 true,

@@ -113,13 +113,27 @@ impl Talk<'_> {
         if wanted.parse::<crate::chat::SessionId>().is_ok() {
             return Ok(wanted.clone());
         }
-        self.send(ClientBody::ListSessions {
-            include_archived: true,
-            all_chats: false,
-        })?;
-        match self.expect(|body| matches!(body, ServerBody::SessionList { .. }))? {
-            ServerBody::SessionList { sessions } => pick(&sessions, wanted),
-            _ => Ok(current),
+        pick(&self.dialogs()?, wanted)
+    }
+
+    /// Returns all dialogs of the chat.
+    fn dialogs(&mut self) -> Result<Vec<SessionInfo<'static>>, Failure> {
+        let mut all = Vec::new();
+        loop {
+            self.send(ClientBody::ListSessions {
+                include_archived: true,
+                all_chats: false,
+                offset: Some(all.len() as u64),
+            })?;
+            let listed = self.expect(|body| matches!(body, ServerBody::SessionList { .. }))?;
+            let ServerBody::SessionList { sessions, has_more } = listed else {
+                return Ok(all);
+            };
+            let goes_on = has_more == Some(true) && !sessions.is_empty();
+            all.extend(sessions);
+            if !goes_on {
+                return Ok(all);
+            }
         }
     }
 

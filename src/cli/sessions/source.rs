@@ -1,6 +1,7 @@
 //! Where dialogs are read and changed: at the gateway that has the database, else in the file itself. Both speak in the
 //! messages of the WebSocket contract, so there is one way of showing.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::bus::{Body, ClientId, Outbound, TextForm};
@@ -64,7 +65,10 @@ impl<'a> Source<'a> {
         match self {
             Self::Gateway { url, launch } => ask::ask(url, &launch.config, body),
             Self::File { db: None, .. } => match body {
-                ClientBody::ListSessions { .. } => Ok(ServerBody::SessionList { sessions: vec![] }),
+                ClientBody::ListSessions { .. } => Ok(ServerBody::SessionList {
+                    sessions: vec![],
+                    has_more: None,
+                }),
                 ClientBody::SearchMessages { .. } => {
                     Ok(ServerBody::SearchResults { results: vec![] })
                 }
@@ -79,13 +83,27 @@ impl<'a> Source<'a> {
 
     /// Returns every dialog of every chat, last used first.
     pub(super) fn list(&self, archived: bool) -> Result<Vec<SessionInfo<'static>>, Failure> {
-        let body = ClientBody::ListSessions {
-            include_archived: archived,
-            all_chats: true,
-        };
-        match self.read(body)? {
-            ServerBody::SessionList { sessions } => Ok(sessions),
-            other => Err(unexpected(&other)),
+        let mut all: Vec<SessionInfo<'static>> = Vec::new();
+        let mut known = HashSet::new();
+        let mut offset = 0;
+        loop {
+            let body = ClientBody::ListSessions {
+                include_archived: archived,
+                all_chats: true,
+                offset: Some(offset),
+            };
+            let (sessions, has_more) = match self.read(body)? {
+                ServerBody::SessionList { sessions, has_more } => (sessions, has_more),
+                other => return Err(unexpected(&other)),
+            };
+            offset += sessions.len() as u64;
+            let goes_on = has_more == Some(true) && !sessions.is_empty();
+            // One that is used meanwhile moves to the front, and the others back.
+            let new = |info: &SessionInfo<'_>| known.insert(info.session_id.to_string());
+            all.extend(sessions.into_iter().filter(new));
+            if !goes_on {
+                return Ok(all);
+            }
         }
     }
 
@@ -225,10 +243,12 @@ fn read_file(db: &Db, launch: &Launch, body: ClientBody) -> Result<ServerBody<'s
     };
     let (session, body) = match body {
         ClientBody::ListSessions {
-            include_archived, ..
+            include_archived,
+            offset,
+            ..
         } => {
-            let dialogs = session::list(db, None, include_archived).map_err(failed)?;
-            (None, Body::List { dialogs })
+            let body = session::list(db, None, include_archived, offset).map_err(failed)?;
+            (None, body)
         }
         ClientBody::LoadSession { session_id, .. } => {
             let row = dialog(&session_id)?;

@@ -87,6 +87,7 @@ impl State {
         self.ask(ClientBody::ListSessions {
             include_archived,
             all_chats: false,
+            offset: None,
         });
     }
 

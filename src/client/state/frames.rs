@@ -44,7 +44,11 @@ impl State {
                 };
             }
             NetEvent::Frame(message) => self.on_frame(*message),
-            NetEvent::Unreadable(what) => self.remark(what, Tone::Notice),
+            NetEvent::Unreadable(what) => {
+                // A dialog that is loaded takes the place of the remark.
+                self.say("the gateway sends messages that this client cannot read");
+                self.remark(what, Tone::Notice);
+            }
         }
     }
 
@@ -62,7 +66,7 @@ impl State {
                 });
                 self.open(&id);
             }
-            ServerBody::SessionList { sessions } => self.on_list(&sessions),
+            ServerBody::SessionList { sessions, .. } => self.on_list(&sessions),
             ServerBody::SessionLoaded {
                 session_id,
                 messages,
@@ -107,6 +111,7 @@ impl State {
                     self.ask(ClientBody::ListSessions {
                         include_archived: false,
                         all_chats: false,
+                        offset: None,
                     });
                 }
                 self.refresh_list();
@@ -343,6 +348,7 @@ impl State {
                 self.ask(ClientBody::ListSessions {
                     include_archived,
                     all_chats: false,
+                    offset: None,
                 });
             }
         }
@@ -553,9 +559,11 @@ impl State {
         }
         let stopped = code == "stopped";
         if let Some(pending) = &pending {
-            self.transcript.close_streams();
-            self.transcript.stop_calls();
-            self.turn = None;
+            if pending.uid.is_some() {
+                self.transcript.close_streams();
+                self.transcript.stop_calls();
+                self.turn = None;
+            }
             let delivery = if stopped {
                 Delivery::Stopped
             } else {

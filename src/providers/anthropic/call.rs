@@ -144,19 +144,9 @@ fn message(
         }),
     };
     if stop == StopReason::Refused {
-        withhold(&mut message, detail);
+        message.parts.extend(detail.map(Part::Note));
     }
     message
-}
-
-/// People see what a refused answer said; the model does not get it back, because it would refuse again.
-fn withhold(message: &mut Message, detail: Option<String>) {
-    for part in &mut message.parts {
-        if let Part::Text(text) = part {
-            *part = Part::Note(std::mem::take(text));
-        }
-    }
-    message.parts.extend(detail.map(Part::Note));
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Apply, named};
 use crate::chat::{Choice, Picked, SessionId, pick};
 use crate::session::shown_title;
-use crate::storage::{DialogRow, StorageError};
+use crate::storage::{DialogRow, Page, StorageError};
 
 /// Dialogs of a chat that are looked through, the newest first.
 pub(super) const MAX_DIALOGS: usize = 10_000;
@@ -24,7 +24,9 @@ pub(super) fn one(
         return Ok(Ok(row));
     }
     let listed = apply.tx.listed(&route)?;
-    let mut rows = apply.tx.list_dialogs(&route, true, MAX_DIALOGS)?;
+    let mut rows = apply
+        .tx
+        .list_dialogs(&route, true, Page::new(0, MAX_DIALOGS))?;
     let choices: Vec<Choice<'_>> = rows
         .iter()
         .map(|row| Choice {

@@ -7,7 +7,7 @@ use crate::bus::Caller;
 use crate::session::shown_title;
 use crate::session::times::when;
 use crate::session::wording::count;
-use crate::storage::{DialogRow, StorageError};
+use crate::storage::{DialogRow, Page, StorageError};
 
 /// Dialogs in one answer: about a screen of a phone.
 const SHOWN: usize = 20;
@@ -39,10 +39,10 @@ impl SlashCommand for Sessions {
         let route = dialog.session.route();
         let all = argument.eq_ignore_ascii_case("all");
         let words = if all { "" } else { argument };
-        let mut rows =
-            apply
-                .tx
-                .list_dialogs(&route, all || !words.is_empty(), pick::MAX_DIALOGS)?;
+        let page = Page::new(0, pick::MAX_DIALOGS);
+        let mut rows = apply
+            .tx
+            .list_dialogs(&route, all || !words.is_empty(), page)?;
         if !words.is_empty() {
             let words = words.to_lowercase();
             rows.retain(|row| shown_title(&row.title).to_lowercase().contains(&words));

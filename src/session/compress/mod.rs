@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Deps, prompt};
 use crate::agent::compress::{
-    Cut, Facts, Force, Need, NoSummary, Plan, Row, SummaryJob, cut_rows, estimate_messages, plan,
-    render, shown, summarise,
+    Cut, Facts, Force, Need, NoSummary, Plan, Row, SummaryJob, cut_rows, plan, render, shown,
+    summarise,
 };
 use crate::agent::{JournalError, Room, Roomier};
 use crate::chat::{Message, ModelCall, Role, SessionId, Usage};
@@ -179,8 +179,7 @@ impl Compactor<'_> {
                 loaded.context.shrunk,
                 &loaded.context.summary,
             );
-            let (models, specs) = (&self.deps.agent.models, &self.deps.specs);
-            f64::from(models.estimate_prompt(self.session, system, specs, &history))
+            self.estimate(system, &history)
         };
         let (used, force) = match why {
             Why::Due(used) => (used, Force::Early),
@@ -431,14 +430,19 @@ impl Compactor<'_> {
             ..Context::default()
         };
         let prompt = prompt::renewed(self.deps);
-        let tokens = estimate_messages(&shown(stays, context.shrunk, &context.summary))
-            + estimate_text(&prompt.system)
-            + estimate_tools(&self.deps.specs);
+        let history = shown(stays, context.shrunk, &context.summary);
+        let tokens = self.estimate(&prompt.system, &history);
         Draft {
             context,
             prompt,
             tokens,
         }
+    }
+
+    /// Guesses the tokens of a request as the model counts them, so that sizes before and after can be compared.
+    fn estimate(&self, system: &str, history: &[Message]) -> f64 {
+        let (models, specs) = (&self.deps.agent.models, &self.deps.specs);
+        f64::from(models.estimate_prompt(self.session, system, specs, history))
     }
 
     /// Returns the turn under which calls are entered: the one that waits, else the newest of those summarised.

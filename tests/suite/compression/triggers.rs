@@ -103,6 +103,24 @@ fn people_are_told_in_a_sentence() {
     panic!("nobody was told");
 }
 
+/// Both sizes are told as the model counts, which the demo provider does in its own way.
+#[test]
+fn compact_tells_sizes_that_can_be_compared() {
+    let home = Home::fresh();
+    let gateway = Gateway::start(&home);
+    let mut client = Client::connect(gateway.port());
+    for n in 1..=3 {
+        client.ask(&format!("what is 2+{n}?"));
+    }
+    let said = client.request("/compact")["content"].to_string();
+    let (_, sizes) = said.split_once(": about ").unwrap();
+    let (sizes, _) = sizes.split_once(" tokens").unwrap();
+    let (before, after) = sizes.split_once(" → ").unwrap();
+    let count = |size: &str| size.replace(',', "").parse::<u64>().unwrap();
+    // A summary of so little is longer than what it stands for, but not by the whole prompt.
+    assert!(count(after) < count(before) + 700, "{said}");
+}
+
 #[test]
 fn compact_keeps_the_focus_and_the_last_exchange() {
     let model = ModelServer::start(answer_or_summary);

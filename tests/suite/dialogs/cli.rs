@@ -8,6 +8,7 @@ use crate::support::gateway::{Gateway, command};
 use crate::support::home::Home;
 use crate::support::model::ModelServer;
 use crate::support::process::{self, Finished};
+use crate::support::python::sqlite;
 use crate::support::script::{Answer, Call};
 use crate::support::ws::Client;
 
@@ -196,4 +197,60 @@ fn nothing_is_there_and_nothing_is_made() {
         "no gateway",
     );
     assert!(!home.database().exists(), "reading makes no database");
+}
+
+/// A reply holds 1,000 dialogs; those behind are found all the same.
+#[test]
+fn more_dialogs_than_a_reply_holds() {
+    let model = ModelServer::start(|_| Answer::text("Found."));
+    let home = Home::with_model(&model);
+    let sent = process::run(command(&home, "send").arg("hello"));
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let made = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 2105)
+                INSERT INTO dialogs (id, channel, chat, name, title, created_at, updated_at)
+                SELECT i, 'cli_chat', 'local', 'd' || i, '对话 ' || i, i, i FROM n";
+    sqlite(&home.database(), &[made]);
+    let everything = || {
+        let table = ok(&home, &[]);
+        assert!(table.ends_with("2055 more; -n shows them\n"), "{table}");
+        let all: Value = serde_json::from_str(&ok(&home, &["--json", "-n", "9999"])).unwrap();
+        let all = all["sessions"].as_array().unwrap();
+        assert_eq!(all.len(), 2_105);
+        assert_eq!(all[2_104]["session_id"], "cli_chat:local:d2");
+        for wanted in ["cli_chat:local:d3", "d3", "对话 3"] {
+            let shown = ok(&home, &["show", wanted]);
+            assert!(shown.starts_with("对话 3 (cli_chat:local:d3)"), "{shown}");
+        }
+        let sent = process::run(command(&home, "send").args(["-s", "对话 4", "hello"]));
+        assert_eq!(
+            (sent.code, &*sent.stdout),
+            (Some(0), "Found.\n"),
+            "{sent:?}"
+        );
+        let shown = ok(&home, &["show", "d4"]);
+        assert!(shown.contains("Found."), "{shown}");
+    };
+    everything();
+    let gateway = Gateway::start(&home);
+    sqlite(
+        &home.database(),
+        &["UPDATE dialogs SET updated_at = 4 WHERE name = 'd4'"],
+    );
+    everything();
+
+    let mut client = Client::connect(gateway.port());
+    client.send_json(&json!({"type": "list_sessions"}));
+    let listed = client.next();
+    assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(1_000));
+    assert!(listed.get("has_more").is_none(), "it was not asked for");
+    for (offset, n, has_more) in [(0, 1_000, true), (2_000, 105, false), (99_999, 0, false)] {
+        client.send_json(&json!({"type": "list_sessions", "offset": offset}));
+        let listed = client.next();
+        assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(n));
+        assert_eq!(listed["has_more"], has_more);
+    }
+    for wrong in [json!(-1), json!("1"), json!(1.5), json!(1e30)] {
+        client.send_json(&json!({"type": "list_sessions", "offset": wrong}));
+        assert_eq!(client.next()["code"], "bad_request", "{wrong}");
+    }
 }

@@ -120,10 +120,15 @@ fn dialogs_are_cleared_archived_and_deleted() {
     assert!(command(&mut client, "/switch first").contains("(d1)"));
     assert!(!command(&mut client, "/sessions all").contains("archived"));
 
-    let deleted = command(&mut client, "/delete");
-    assert!(
-        deleted.starts_with("Deleted first (d1) with 2 messages."),
-        "{deleted}"
+    command(&mut client, "/new Third");
+    command(&mut client, "/switch first");
+    assert_eq!(
+        command(&mut client, "/delete Third"),
+        "Deleted Third (d3) with 0 messages."
+    );
+    assert_eq!(
+        command(&mut client, "/delete"),
+        "Deleted first (d1) with 2 messages. Your next message begins a new dialog; /sessions lists the others."
     );
     let list = command(&mut client, "/sessions all");
     assert!(!list.contains("first") && list.contains("Second"), "{list}");

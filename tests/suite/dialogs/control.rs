@@ -105,6 +105,51 @@ fn while_a_command_runs() {
     assert_none_left(&marker);
 }
 
+#[test]
+fn while_the_dialog_is_compressed() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let model = ModelServer::start(move |received| {
+        if received
+            .texts("system")
+            .concat()
+            .starts_with("You compress conversations.")
+        {
+            Answer::text("never").held(&held)
+        } else {
+            Answer::text("Yes.")
+        }
+    });
+    let stage = Stage::with(model, json!({}));
+    let mut client = stage.client();
+    client.ask("first");
+    client.ask("second");
+    begin(&mut client, "/compact");
+    gate.wait_reached();
+    control_and_stop(&stage, &mut client, "work");
+    gate.wait_hung_up();
+}
+
+#[test]
+fn while_a_person_is_asked() {
+    let stage = Stage::with(
+        ModelServer::queue([
+            Answer::calls([Call::new("c1", "bash", json!({"command": "echo 一"}))]),
+            Answer::text("Yes."),
+        ]),
+        json!({"approvals": {"rules": [{"tool": "bash", "decision": "ask"}]}}),
+    );
+    let mut asked = Client::with_token(stage.gateway.port(), &stage.home.token());
+    asked.send_json(&json!({"type": "hello", "capabilities": ["approval_request"]}));
+    asked.ping();
+    let mut client = stage.client();
+    begin(&mut client, "work");
+    asked.until(&["approval_request"]);
+    control_and_stop(&stage, &mut client, "work");
+    let told = asked.until(&["approval_resolved"]).pop().unwrap();
+    assert_eq!(told["decision"], "expired");
+}
+
 /// The only slot is taken by another dialog.
 #[test]
 fn while_waiting_for_a_slot() {

@@ -407,7 +407,7 @@ fn plain_responses() {
 }
 
 #[test]
-fn refused_answers_are_told_but_not_sent_back() {
+fn refused_answers_are_told() {
     let mut refusal = stop("refusal");
     refusal["delta"]["stop_details"] = json!({"type": "refusal", "category": "cyber"});
     let all = [
@@ -416,7 +416,7 @@ fn refused_answers_are_told_but_not_sent_back() {
         text(0, "Well,"),
         refusal,
     ];
-    let outcome = check("refusal", raw_stream(&all), r#"refused "" [] x1"#);
+    let outcome = check("refusal", raw_stream(&all), r#"refused "Well," [] x1"#);
     assert_eq!(outcome.shown, "Well,");
     let message = outcome.result.unwrap().message;
     assert_eq!(

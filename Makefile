@@ -55,6 +55,7 @@ feishu-soak:
 # Measures the release binary; see docs/bench.md. BENCH="--quick --only turn" picks rows.
 bench:
 	$(CARGO) build --release --locked
+	@tests/suite/python/setup $(VENV) >/dev/null
 	PICOBOT_BIN="$(CURDIR)/target/release/picobot" $(CARGO) bench --locked --profile dev --bench gateway -- $(BENCH)
 	$(CARGO) bench --locked --bench frames -- $(BENCH)
 

@@ -37,7 +37,7 @@ pub(super) fn ask_within(
     limit: Duration,
 ) -> Result<ServerBody<'static>, Failure> {
     let deadline = Instant::now() + limit;
-    let mut link = RemoteLink::connect(url, &config.state_dir)?;
+    let mut link = RemoteLink::connect(url, config)?;
     let request = ClientMessage {
         body,
         request_id: Some(REQUEST.to_owned()),

@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 
 use super::Global;
 use super::exit::{self, Failure};
-use super::setup::{gateway_address, load_config, read_token, say};
+use super::setup::{access, gateway_address, load_config, say};
 use crate::client::{self, ClientError, Ended, Endpoint, Opening, Options, StartGateway};
 use crate::config::{self, Config};
 use crate::storage::InstanceLock;
@@ -133,11 +133,11 @@ fn farewell(ended: &Ended) -> Result<(), Failure> {
 }
 
 fn endpoint(given: Option<String>, config: &Config) -> Endpoint {
-    let state_dir = config.state_dir.clone();
+    let access = access(config);
     let config = config.clone();
     Endpoint {
         url: Box::new(move || current_url(given.as_deref(), &config)),
-        token: Box::new(move || read_token(&state_dir)),
+        access,
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::Global;
 use super::exit::{self, Failure};
 use super::terminal::shown_on;
-use crate::client::DialError;
-use crate::config::{self, LoadOptions, Loaded, Secret};
+use crate::client::{Access, DialError, Reached};
+use crate::config::{self, Config, LoadOptions, Loaded, Secret};
 use crate::gateway::door::token;
 use crate::observability::{LogFormat, LogOptions, LogTarget, Redactor, init_log};
-use crate::storage::{Kind, LockInfo};
+use crate::storage::{InstanceLock, Kind, LockInfo};
 
 /// Loads the configuration; prints its warnings, and all its faults at once.
 pub(super) fn load_config(global: &Global) -> Result<Loaded, Failure> {
@@ -94,8 +94,35 @@ pub(super) fn gateway_address(info: LockInfo) -> Option<String> {
     }
 }
 
+/// Returns what is shown to gateways, after the configuration.
+pub(super) fn access(config: &Config) -> Access {
+    let named = config.client.token.clone();
+    let (state_dir, database) = (
+        config.state_dir.clone(),
+        config.gateway.session_db_path.clone(),
+    );
+    Access {
+        token: Box::new(move |url, reached| {
+            let is_own = || {
+                InstanceLock::holder(&database)
+                    .and_then(gateway_address)
+                    .as_deref()
+                    == Some(url)
+            };
+            match (&named, reached) {
+                (None, Reached::Elsewhere) => Ok(None),
+                (None, Reached::ThisMachine) => read_token(&state_dir),
+                // The named token is for a gateway elsewhere, be it at the end of a tunnel.
+                (Some(_), Reached::ThisMachine) if is_own() => read_token(&state_dir),
+                (Some(token), _) => Ok(Some(token.clone())),
+            }
+        }),
+        ca_file: config.client.ca_file.clone(),
+    }
+}
+
 /// Reads the gateway's token; `None` if there is none.
-pub(super) fn read_token(state_dir: &Path) -> Result<Option<Secret>, String> {
+fn read_token(state_dir: &Path) -> Result<Option<Secret>, String> {
     token::load(&state_dir.join("gateway.token")).map_err(|error| error.to_string())
 }
 
@@ -109,9 +136,9 @@ pub(super) fn dial_failure(error: DialError) -> Failure {
         DialError::NobodyThere(_) | DialError::Unreachable { .. } => {
             Failure::new(exit::UNREACHABLE, message).hint("start one with: picobot gateway")
         }
-        DialError::Refused(_) => {
-            Failure::new(exit::AUTH, message).hint("use the gateway's own ~/.picobot/gateway.token")
-        }
+        DialError::Refused(_) => Failure::new(exit::AUTH, message).hint(
+            "use the gateway's own ~/.picobot/gateway.token; for one elsewhere set client.token",
+        ),
         DialError::Token(_) => Failure::new(exit::AUTH, message),
     }
 }

@@ -1,13 +1,16 @@
 //! Connects to a gateway's WebSocket; used by every command that talks to one. Blocks for at most two time limits.
 
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tungstenite::client::IntoClientRequest;
+use tungstenite::error::ProtocolError;
 use tungstenite::http::{HeaderValue, Uri, header};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, HandshakeError, WebSocket};
 
+use super::socket::{Socket, start_tls};
 use crate::config::Secret;
 
 /// How long connecting may take, and the handshake after it.
@@ -17,10 +20,30 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where a gateway is, asked anew for every connection: after a restart it may have another port.
 pub struct Endpoint {
-    /// Returns the `ws://` address.
+    /// Returns the `ws://` or `wss://` address.
     pub url: Box<dyn Fn() -> String + Send>,
-    /// Returns the gateway's token, if there is one; asked only when the other end is this machine.
-    pub token: Box<dyn Fn() -> Result<Option<Secret>, String> + Send>,
+    /// What is shown to it, and how it is known.
+    pub access: Access,
+}
+
+/// Returns a token for an address; the token of this machine's gateway is for [`Reached::ThisMachine`] only.
+pub type TokenFor = Box<dyn Fn(&str, Reached) -> Result<Option<Secret>, String> + Send>;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reached {
+    /// A program of this machine.
+    ThisMachine,
+    /// Another machine, as far as can be seen.
+    Elsewhere,
+}
+
+/// What a client shows to a gateway, and how it knows one.
+pub struct Access {
+    /// Returns the token to show, if there is one, for an address and who was reached there.
+    pub token: TokenFor,
+    /// The only certificates to trust for `wss://`, in PEM form; else the public authorities.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Why there is no connection.
@@ -48,43 +71,74 @@ pub enum DialError {
     Token(String),
 }
 
-/// Connects to a `ws://` address. The token is sent to loopback addresses only. The socket does not block afterwards.
-pub fn dial(
-    url: &str,
-    token: &dyn Fn() -> Result<Option<Secret>, String>,
-) -> Result<WebSocket<TcpStream>, DialError> {
+impl DialError {
+    /// Says why in a few words, without the address, which is on the screen already.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Self::BadUrl(_) => {
+                "that is not a gateway URL, it looks like ws://127.0.0.1:19876/ws".to_owned()
+            }
+            Self::NobodyThere(_) => "no gateway runs there".to_owned(),
+            Self::Unreachable { why, .. } => format!("no gateway: {why}"),
+            Self::Refused(_) => "the gateway refused the token, see client.token".to_owned(),
+            Self::Token(why) => why.clone(),
+        }
+    }
+}
+
+/// Connects to a `ws://` or `wss://` address. The socket does not block afterwards.
+pub fn dial(url: &str, access: &Access) -> Result<WebSocket<Socket>, DialError> {
     let uri: Uri = url
         .parse()
         .ok()
-        .filter(|uri: &Uri| uri.scheme_str() == Some("ws") && uri.host().is_some())
+        .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some())
         .ok_or_else(|| DialError::BadUrl(url.to_owned()))?;
-    let stream = connect(&uri, url)?;
+    let is_tls = uri.scheme_str() == Some("wss");
+    let host = bare_host(&uri);
+    let tcp = connect(
+        host,
+        uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+        url,
+    )?;
     let mut request = url
         .into_client_request()
         .map_err(|_| DialError::BadUrl(url.to_owned()))?;
-    let is_loopback = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
-    if is_loopback && let Some(token) = token().map_err(DialError::Token)? {
+    let reached = match tcp.peer_addr() {
+        Ok(peer) if peer.ip().is_loopback() => Reached::ThisMachine,
+        _ => Reached::Elsewhere,
+    };
+    let token = (access.token)(url, reached).map_err(DialError::Token)?;
+    if let Some(token) = token {
         request
             .headers_mut()
             .insert(header::AUTHORIZATION, bearer(&token)?);
     }
+    let socket = if is_tls {
+        start_tls(host, tcp, access.ca_file.as_deref()).map_err(|why| unreachable(url, why))?
+    } else {
+        Socket::Plain(tcp)
+    };
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-    let handshake = tungstenite::client::client_with_config(request, stream, Some(config));
+    let handshake = tungstenite::client::client_with_config(request, socket, Some(config));
     let (socket, _) = handshake.map_err(|error| match error {
         HandshakeError::Failure(error) => handshake_failure(url, error),
         HandshakeError::Interrupted(_) => unreachable(url, "no answer in time"),
     })?;
-    let ready = socket.get_ref().set_nonblocking(true);
-    ready
-        .and_then(|()| socket.get_ref().set_read_timeout(None))
+    let tcp = socket.get_ref().tcp();
+    tcp.set_nonblocking(true)
+        .and_then(|()| tcp.set_read_timeout(None))
+        .and_then(|()| tcp.set_write_timeout(None))
         .map_err(|error| unreachable(url, error))?;
     Ok(socket)
 }
 
-fn connect(uri: &Uri, url: &str) -> Result<TcpStream, DialError> {
+fn bare_host(uri: &Uri) -> &str {
     let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = (host, uri.port_u16().unwrap_or(80))
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn connect(host: &str, port: u16, url: &str) -> Result<TcpStream, DialError> {
+    let addresses = (host, port)
         .to_socket_addrs()
         .map_err(|error| unreachable(url, error))?;
     let mut last = None;
@@ -94,6 +148,7 @@ fn connect(uri: &Uri, url: &str) -> Result<TcpStream, DialError> {
                 // Only the handshake blocks.
                 let ready = stream
                     .set_read_timeout(Some(LIMIT))
+                    .and_then(|()| stream.set_write_timeout(Some(LIMIT)))
                     .and_then(|()| stream.set_nodelay(true));
                 return ready
                     .map(|()| stream)
@@ -122,7 +177,29 @@ fn handshake_failure(url: &str, error: Error) -> DialError {
     match error {
         Error::Http(response) if response.status() == 401 => DialError::Refused(url.to_owned()),
         Error::Http(response) => unreachable(url, format!("it answered {}", response.status())),
-        error => unreachable(url, error),
+        error => unreachable(url, explain(&error)),
+    }
+}
+
+/// Says in a few words what went wrong with a connection.
+pub(super) fn explain(error: &Error) -> String {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            "the gateway closed the connection".to_owned()
+        }
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            "the connection broke".to_owned()
+        }
+        Error::Protocol(error) => format!("the other side breaks the protocol: {error}"),
+        Error::Utf8(_) => "the other side sends text that is not UTF-8".to_owned(),
+        Error::Capacity(_) => "the other side sends more than can be taken".to_owned(),
+        Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(reason)) => {
+                format!("its certificate is not accepted ({reason:?}); see client.ca_file")
+            }
+            _ => error.to_string(),
+        },
+        error => error.to_string(),
     }
 }
 

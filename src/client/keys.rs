@@ -160,7 +160,7 @@ pub(super) const TABLE: &[Binding] = {
             "interrupt",
             Compose,
             &["ctrl+c"],
-            "stop the turn, else clear the draft; twice quits",
+            "stop the turn, else clear draft; twice quits",
         ),
         row(
             Quit,
@@ -174,7 +174,7 @@ pub(super) const TABLE: &[Binding] = {
             "complete",
             Compose,
             &["tab"],
-            "complete /command or @path; empty draft: browse",
+            "complete /command, @path; empty draft: browse",
         ),
         row(
             Help,

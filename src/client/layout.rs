@@ -252,18 +252,51 @@ impl Layout {
         let fits = n.min(self.height);
         if below + fits > self.height + skip {
             // Its last row at the bottom, or its first at the top if it is higher than the screen.
-            let mut place = (index, 0);
-            let mut room = self.height - fits;
-            while room > 0 && place.0 > 0 {
-                let above = self.rows(transcript, place.0 - 1).len();
-                if above > room {
-                    place = (place.0 - 1, above - room);
-                    break;
-                }
-                room -= above;
-                place = (place.0 - 1, 0);
-            }
+            let place = self.above(transcript, (index, 0), self.height - fits);
             self.go(transcript, place);
+        }
+    }
+
+    /// Returns the place so many rows above another.
+    fn above(
+        &mut self,
+        transcript: &Transcript,
+        (mut index, row): (usize, usize),
+        by: usize,
+    ) -> (usize, usize) {
+        let mut left = by;
+        let mut row = row;
+        while left > row && index > 0 {
+            left -= row;
+            index -= 1;
+            row = self.rows(transcript, index).len();
+        }
+        (index, row.saturating_sub(left))
+    }
+
+    /// Lists the rows of an entry in which a text stands, given in lower case. Not found is what a row's end cuts in two.
+    pub(super) fn rows_with(
+        &mut self,
+        transcript: &Transcript,
+        uid: u64,
+        wanted: &str,
+    ) -> Vec<usize> {
+        let rows = self.rows(transcript, transcript.index_of(uid));
+        let has = |row: &Row| {
+            let text: String = row.spans.iter().map(|span| span.text.as_str()).collect();
+            text.to_lowercase().contains(wanted)
+        };
+        (0..rows.len()).filter(|at| has(&rows[*at])).collect()
+    }
+
+    /// Scrolls to a row of an entry, into the middle, unless it is in sight.
+    pub(super) fn reveal_row(&mut self, transcript: &Transcript, uid: u64, row: usize) {
+        let place = (transcript.index_of(uid), row);
+        let top = self.top(transcript);
+        let lowest = self.above(transcript, place, self.height.saturating_sub(1));
+        if place < top || top < lowest {
+            let middle = self.above(transcript, place, self.height / 2);
+            self.go(transcript, middle);
         }
     }
 

@@ -23,6 +23,7 @@ mod play;
 mod run;
 #[cfg(test)]
 mod screens;
+pub mod socket;
 pub mod stage;
 mod state;
 mod stream;
@@ -32,7 +33,7 @@ mod text;
 mod theme;
 mod view;
 
-pub use dial::{DialError, Endpoint, dial};
+pub use dial::{Access, DialError, Endpoint, Reached, dial};
 pub use options::{ClientError, Ended, Opening, Options, StartGateway};
 pub use run::run;
 pub use terminal::Mouse;

@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt;
 use tungstenite::{Error, Message, WebSocket};
 
-use super::dial::{DialError, Endpoint, dial};
+use super::dial::{DialError, Endpoint, dial, explain};
+use super::socket::Socket;
 use super::text::clean_line;
 use crate::threads::{Thread, spawn};
 use crate::wire::ServerMessage;
@@ -137,15 +138,12 @@ impl Worker {
                 return;
             }
             let url = (self.endpoint.url)();
-            let (why, is_refused) = match dial(&url, &self.endpoint.token) {
+            let (why, is_refused) = match dial(&url, &self.endpoint.access) {
                 Ok(socket) => match self.serve(socket, url, &mut n_failed) {
                     Lost::Quit => return,
                     Lost::Gone(why) => (why, false),
                 },
-                Err(error) => (
-                    error.to_string(),
-                    matches!(error, DialError::NobodyThere(_)),
-                ),
+                Err(error) => (error.in_short(), matches!(error, DialError::NobodyThere(_))),
             };
             let retry = pause(n_failed, random_share());
             n_failed += 1;
@@ -173,13 +171,8 @@ impl Worker {
         }
     }
 
-    fn serve(
-        &mut self,
-        mut socket: WebSocket<TcpStream>,
-        url: String,
-        n_failed: &mut usize,
-    ) -> Lost {
-        keep_alive(socket.get_ref());
+    fn serve(&mut self, mut socket: WebSocket<Socket>, url: String, n_failed: &mut usize) -> Lost {
+        keep_alive(socket.get_ref().tcp());
         if self.events.send(NetEvent::Up(url)).is_err() {
             return Lost::Quit;
         }
@@ -241,7 +234,7 @@ impl Worker {
     }
 
     /// Writes what is to be sent; true if there was something.
-    fn take_orders(&self, socket: &mut WebSocket<TcpStream>) -> Result<bool, Lost> {
+    fn take_orders(&self, socket: &mut WebSocket<Socket>) -> Result<bool, Lost> {
         let mut any = false;
         loop {
             match self.orders.try_recv() {
@@ -281,12 +274,7 @@ fn would_block(error: &Error) -> bool {
 }
 
 fn gone(error: &Error) -> Lost {
-    Lost::Gone(match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => {
-            "the gateway closed the connection".to_owned()
-        }
-        error => format!("the gateway has gone: {error}"),
-    })
+    Lost::Gone(explain(error))
 }
 
 fn unreadable(text: &str) -> String {

@@ -1,9 +1,11 @@
 //! `client`: what the terminal client needs to know.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::gateway::{DEFAULT_HOST, DEFAULT_PORT, GatewayConfig};
 use super::reader::Section;
+use super::secret::Secret;
 
 /// The terminal client's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,10 @@ pub struct ClientConfig {
     pub gateway_url: String,
     /// Whether the configuration names it.
     pub url_is_given: bool,
+    /// The token of a gateway elsewhere; sent to whatever gateway is talked to.
+    pub token: Option<Secret>,
+    /// PEM file with the only certificates to trust for `wss`.
+    pub ca_file: Option<PathBuf>,
     /// Colours: `auto`, `dark`, `light` or `mono`.
     pub theme: String,
     /// What the mouse is used for: `wheel`, `off` or `all`.
@@ -25,6 +31,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     pub(super) fn read(mut section: Section<'_>, gateway: &GatewayConfig) -> Self {
         let url = section.url("gateway_url", &["ws", "wss"]);
+        let token = section.get("token").and_then(|field| field.secret());
+        let ca_file = section.path("ca_file");
         let themes = ["auto", "dark", "light", "mono"].map(|name| (name, name));
         let mice = ["wheel", "off", "all"].map(|name| (name, name));
         let theme = section.word("theme", &themes).unwrap_or("auto").to_owned();
@@ -33,6 +41,8 @@ impl ClientConfig {
         let keys = section.named_texts("keys");
         section.finish();
         Self {
+            token: token.filter(|token| !token.expose().is_empty()),
+            ca_file,
             theme,
             mouse,
             ambiguous_is_wide: ambiguous == 2,

@@ -11,6 +11,7 @@ mod allocations;
 mod answers;
 mod chat;
 mod control;
+mod feishu;
 mod idle;
 mod long_dialog;
 mod model;
@@ -51,7 +52,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 26] = [
+const MEASURES: [(&str, Measure); 27] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -72,6 +73,7 @@ const MEASURES: [(&str, Measure); 26] = [
     ("ready", idle::ready),
     ("idle", idle::idle),
     ("clients", idle::clients),
+    ("feishu", feishu::connection),
     ("scale", scale::scale),
     ("oneshot", oneshot::oneshot),
     ("chat", chat::process),

@@ -14,6 +14,7 @@ use ureq::Agent;
 use ureq::http::HeaderMap;
 use ureq::tls::TlsConfig;
 
+use super::codes::{self, Kind};
 use crate::config::Secret;
 use crate::net::{Trust, distrust};
 
@@ -44,7 +45,7 @@ pub(super) const UNTRUSTED: &str =
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The service answered with an error code.
-    #[error("code {code}: {message}")]
+    #[error("code {code}: {message}{}", explained(*code))]
     Refused {
         /// The code, such as 230002.
         code: i64,
@@ -62,44 +63,22 @@ pub enum ApiError {
     TooLarge(u64),
 }
 
-/// What to do about an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    /// Trying again later may help.
-    Passing,
-    /// The message that was to be answered is gone.
-    TargetGone,
-    /// The card as such was refused.
-    CardRefused,
-    /// The text is too long or the form is not accepted.
-    FormRefused,
-    /// The app lacks a permission.
-    Permission,
-    /// The credentials are wrong or the app is disabled.
-    Credentials,
-    /// Nothing can be done.
-    Final,
+impl ApiError {
+    /// Sorts an error by what can be done.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            ApiError::Refused { code, .. } => codes::kind(*code),
+            ApiError::Unreachable(_) | ApiError::Stopping => Kind::Passing,
+            ApiError::TooLarge(_) => Kind::Final,
+        }
+    }
 }
 
-impl ApiError {
-    /// Sorts an error by what can be done (codes: Feishu's open documentation, "error codes" of the message, card and
-    /// authentication pages).
-    pub(super) fn kind(&self) -> Kind {
-        let code = match self {
-            ApiError::Refused { code, .. } => *code,
-            ApiError::Unreachable(_) | ApiError::Stopping => return Kind::Passing,
-            ApiError::TooLarge(_) => return Kind::Final,
-        };
-        match code {
-            99_991_400 | 230_020 | 11_232 | 11_233 | 230_049 | 99_991_403 => Kind::Passing,
-            99_991_661..=99_991_665 | 99_991_668 | 99_991_671 | 99_991_677 => Kind::Passing,
-            230_011 | 230_110 | 230_071 | 230_072 => Kind::TargetGone,
-            230_099 | 11_310 | 200_000..=200_999 | 300_000..=300_999 => Kind::CardRefused,
-            230_025 | 230_001 | 230_055 | 230_017 | 9_499 | 99_992_402 => Kind::FormRefused,
-            230_027 | 99_991_672 | 99_991_679 | 99_991_676 | 99_991_401 => Kind::Permission,
-            10_003 | 10_014 | 99_991_673 => Kind::Credentials,
-            _ => Kind::Final,
-        }
+/// What a code means, behind the service's own words.
+fn explained(code: i64) -> String {
+    match codes::meaning(code) {
+        "" => String::new(),
+        meaning => format!(" ({meaning})"),
     }
 }
 

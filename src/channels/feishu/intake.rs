@@ -508,6 +508,11 @@ impl Intake {
 
     /// Stops what of a chat was not handed to the session.
     fn stop_waiting(&mut self, chat: &str) {
+        // What waits for room in the session's queue comes first; the command overtakes it.
+        for request in self.take_back(chat, &|_| true) {
+            let text = Saying::Text(words::STOPPED.to_owned());
+            self.bot.board.say(&request, text, true);
+        }
         let Some(lane) = self.lanes.get_mut(chat) else {
             return;
         };
@@ -515,6 +520,31 @@ impl Intake {
         for bundle in std::mem::take(&mut lane.ready) {
             self.answer_without_session(&bundle, chat, words::STOPPED);
         }
+    }
+
+    /// Takes inputs of a chat back that the session has not got; returns their ids, which stay open.
+    fn take_back(&mut self, chat: &str, is_meant: &dyn Fn(&str) -> bool) -> Vec<String> {
+        let mut taken = Vec::new();
+        let mut stays = |inbound: &Inbound| {
+            let request = inbound.caller.request_id.as_deref();
+            let request = request.filter(|request| is_meant(request));
+            match (&inbound.body, request) {
+                (InboundBody::Input { .. }, Some(request)) => {
+                    taken.push(request.to_owned());
+                    false
+                }
+                _ => true,
+            }
+        };
+        if let Some(lane) = self.lanes.get_mut(chat) {
+            lane.sending.retain(|outgoing| match outgoing {
+                Outgoing::Inbound(inbound) => stays(inbound),
+                Outgoing::Control(_) => true,
+            });
+        }
+        self.later
+            .retain(|(_, of, inbound)| of != chat || stays(inbound));
+        taken
     }
 
     fn remember(&mut self, bundle: &Bundle, chat: &str, again: Option<Box<Inbound>>) {
@@ -566,10 +596,18 @@ impl Intake {
             lane.is_loading = false;
             is_stopped = std::mem::take(&mut lane.is_stopped);
         }
-        if is_stopped && !self.bot.board.is_recalled(loaded.bundle.request()) {
+        let is_recalled = |item: &Item| self.bot.board.is_recalled(&item.event.message);
+        let bundle = &loaded.bundle;
+        if is_recalled(bundle.main()) || !(is_stopped || bundle.items.iter().any(is_recalled)) {
+            self.hand_over(loaded);
+        } else if is_stopped {
             self.answer_without_session(&loaded.bundle, &chat, words::STOPPED);
         } else {
-            self.hand_over(loaded);
+            // A part of it was taken back meanwhile: it is made anew from what is left.
+            let mut bundle = loaded.bundle;
+            bundle.items.retain(|item| !is_recalled(item));
+            let lane = self.lanes.entry(chat.clone()).or_default();
+            lane.ready.push_front(bundle);
         }
         self.advance(&chat);
         let waiting: Vec<String> = self
@@ -773,6 +811,10 @@ impl Intake {
             Some(thread) => format!("{}:{thread}", trace.chat),
             None => trace.chat,
         };
+        for request in self.take_back(&chat, &|request| request == message) {
+            self.bot.board.dropped(&request);
+            self.settled(&request);
+        }
         let control = Control {
             caller: self.caller(None),
             op: Op::Command {
@@ -902,3 +944,6 @@ fn send(queue: &SessionQueue, bot: &Bot, outgoing: Outgoing) -> Result<(), Outgo
 pub(super) fn client_of(index: usize) -> ClientId {
     ClientId(super::CLIENTS | (index as u64) << 40)
 }
+
+#[cfg(test)]
+mod tests;

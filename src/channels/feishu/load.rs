@@ -194,6 +194,8 @@ impl Loader {
             .api
             .resource(message, &resource.key, resource.kind.as_str());
         let kept = match bytes {
+            // Taken back meanwhile: whoever waits for it makes the input anew without it.
+            Ok(_) if self.bot.board.is_recalled(message) => Err("it was taken back".to_owned()),
             Ok(bytes) => match self.keep(message, n, resource, &bytes) {
                 Ok(path) => {
                     if resource.kind == FileKind::Image && files.len() < MAX_IMAGES {

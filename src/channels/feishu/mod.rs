@@ -11,6 +11,7 @@ mod board;
 mod bundle;
 mod calls;
 mod check;
+mod codes;
 mod content;
 mod downloads;
 mod event;

@@ -11,7 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use url::Url;
 
-use super::api::{ApiError, Kind};
+use super::api::ApiError;
+use super::codes::Kind;
 use super::frame::{Frame, Meaning, Pieces, Settings};
 use super::intake::Intake;
 use super::link::{Broken, ConnectError, Link, Received};

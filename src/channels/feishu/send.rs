@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::actions::{approval_card, approval_text, outcome_card};
-use super::api::{ApiError, Kind};
+use super::api::ApiError;
 use super::board::{Say, Saying, Shown};
 use super::bundle::parse_chat_name;
 use super::calls::{Content, Target};
+use super::codes::Kind;
 use super::ports::{CardTrace, StoreError, Trace};
 use super::rates::{APP, CHAT, Rates};
 use super::render::{ANSWER, Form, TOOLS, answer_card, stream_markdown, streaming_card};
@@ -132,15 +133,18 @@ impl Sending {
 
     fn job(&mut self, job: Job) {
         let result = self.deliver(&job.pending);
+        if let Err(PushError::Permanent(_)) = &result
+            && let Some(message) = answered(&job.pending)
+        {
+            // Nobody is to wait for what will not come.
+            self.drop_live(message);
+        }
         let _ = job.done.send(result);
     }
 
     /// Sends an answer: into its card if it has one, and what is too long for that behind it.
     fn deliver(&mut self, pending: &Pending) -> Result<(), PushError> {
-        let message = pending
-            .answers
-            .as_deref()
-            .filter(|id| id.starts_with("om_"));
+        let message = answered(pending);
         let trace = match message {
             Some(message) => self.bot.store.trace(message).map_err(temporary)?,
             None => None,
@@ -231,9 +235,25 @@ impl Sending {
                     (Kind::Passing | Kind::Permission | Kind::Credentials, _) => {
                         return Err(PushError::Temporary(error.to_string()));
                     }
-                    _ => return Err(PushError::Permanent(error.to_string())),
+                    (kind, _) => {
+                        if kind != Kind::ChatClosed {
+                            self.say_refused(place, base, &error);
+                        }
+                        return Err(PushError::Permanent(error.to_string()));
+                    }
                 },
             }
+        }
+    }
+
+    /// Says in plain words that an answer cannot be shown, where that is about the answer and not about the chat.
+    fn say_refused(&mut self, place: &Place, base: &str, refusal: &ApiError) {
+        let content = Content {
+            kind: "text",
+            json: json!({"text": words::refused(refusal)}),
+        };
+        if let Err(error) = self.send(place, &content, &uuid(base, 'r')) {
+            log::warn!("that an answer was refused could not be said: {error}");
         }
     }
 
@@ -618,6 +638,12 @@ impl Sending {
         }
         Ok(())
     }
+}
+
+/// The message that a delivery answers.
+fn answered(pending: &Pending) -> Option<&str> {
+    let id = pending.answers.as_deref();
+    id.filter(|id| id.starts_with("om_"))
 }
 
 fn temporary(error: StoreError) -> PushError {

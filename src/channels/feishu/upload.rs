@@ -11,6 +11,7 @@ use regex::Regex;
 use super::api::{Api, ApiError};
 use super::calls::{MAX_FILE_BYTES, MAX_IMAGE_BYTES};
 use super::split::is_fence;
+use super::words;
 
 /// Files of one answer.
 const MAX_UPLOADS: usize = 10;
@@ -38,7 +39,8 @@ pub(super) struct Following {
     pub(super) kind: &'static str,
 }
 
-/// Uploads what an answer names; returns the answer with keys in the place of pictures' paths, and the other files.
+/// Uploads what an answer names; returns the answer with keys in the place of pictures' paths, and the other files. What the
+/// service does not take is named at the answer's end.
 pub(super) fn upload(
     api: &Api,
     files: &dyn Files,
@@ -46,6 +48,7 @@ pub(super) fn upload(
 ) -> Result<(String, Vec<Following>), ApiError> {
     let mut out = text.to_owned();
     let mut following = Vec::new();
+    let mut refused = Vec::new();
     // From the end, so that places before stay where they are.
     for named in find(text).into_iter().take(MAX_UPLOADS).rev() {
         let name = named.path.rsplit('/').next().unwrap_or("file").to_owned();
@@ -72,8 +75,15 @@ pub(super) fn upload(
         match uploaded {
             Ok(()) => {}
             Err(ApiError::Stopping) => return Err(ApiError::Stopping),
-            Err(error) => log::warn!("a file of an answer was not uploaded: {error}"),
+            Err(error) => {
+                log::warn!("a file of an answer was not uploaded: {error}");
+                refused.push(words::not_uploaded(&name, &error));
+            }
         }
+    }
+    for line in refused.iter().rev() {
+        out.push_str("\n\n");
+        out.push_str(line);
     }
     following.reverse();
     Ok((out, following))

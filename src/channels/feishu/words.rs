@@ -1,5 +1,7 @@
 //! Sentences that people see in Feishu and Lark, in the two languages of its users. Pure.
 
+use super::api::ApiError;
+
 pub(super) const TOO_FAST: &str =
     "Too many messages at once; please wait a minute. 消息太快，请稍等一分钟再发。";
 pub(super) const EMPTY: &str = "There is no text in this message. 这条消息没有内容。";
@@ -24,3 +26,28 @@ pub(super) const EXPIRED: &str = "Nobody answered in time · 已过期";
 pub(super) const NO_CARD: &str = "Cards are not to be had here; answer in the terminal client. 此处无法显示卡片，请在终端客户端处理。";
 pub(super) const DIALOGS: &str = "Dialogs · 对话";
 pub(super) const NO_DIALOGS: &str = "There are no dialogs here yet. 这里还没有对话。";
+
+/// What is said in the place of an answer that the service does not show.
+pub(super) fn refused(error: &ApiError) -> String {
+    let (english, chinese) = match error {
+        ApiError::Refused { code: 230_022, .. } => (
+            "it holds words that are blocked".to_owned(),
+            "其中含有被拦截的敏感词".to_owned(),
+        ),
+        ApiError::Refused { code: 230_028, .. } => (
+            "data-loss prevention blocks it, perhaps for a phone number or an address".to_owned(),
+            "触发了数据防泄漏规则，可能含有电话号码或邮箱".to_owned(),
+        ),
+        ApiError::Refused { code, .. } => (format!("code {code}"), format!("错误码 {code}")),
+        _ => ("it is too large".to_owned(), "内容过大".to_owned()),
+    };
+    format!(
+        "The service does not show this answer: {english}. It is kept; see it in the terminal client. \
+         飞书没有显示这条回答：{chinese}。回答已保存，可在终端客户端查看。"
+    )
+}
+
+/// What is said of a file that an answer names and the service does not take.
+pub(super) fn not_uploaded(name: &str, error: &ApiError) -> String {
+    format!("{name} was not sent 文件未能发送: {error}")
+}

@@ -42,15 +42,15 @@ pub(super) fn open(
 ) -> Result<Box<dyn Link>, Failure> {
     let config = &launch.config;
     if let Some(url) = &args.gateway_url {
-        return Ok(Box::new(RemoteLink::connect(url, &config.state_dir)?));
+        return Ok(Box::new(RemoteLink::connect(url, config)?));
     }
     let database = &config.gateway.session_db_path;
     if !args.local {
         if let Some(address) = InstanceLock::holder(database).and_then(gateway_address) {
-            return Ok(Box::new(RemoteLink::connect(&address, &config.state_dir)?));
+            return Ok(Box::new(RemoteLink::connect(&address, config)?));
         }
         if config.client.url_is_given {
-            match RemoteLink::connect(&config.client.gateway_url, &config.state_dir) {
+            match RemoteLink::connect(&config.client.gateway_url, config) {
                 Ok(link) => return Ok(Box::new(link)),
                 Err(failure) if failure.code == exit::UNREACHABLE => {}
                 Err(failure) => return Err(failure),
@@ -101,10 +101,7 @@ fn join_gateway(
         .hint("leave out --local to ask that gateway"));
     }
     match gateway_address(info.clone()) {
-        Some(url) => Ok(Some(Box::new(RemoteLink::connect(
-            &url,
-            &launch.config.state_dir,
-        )?))),
+        Some(url) => Ok(Some(Box::new(RemoteLink::connect(&url, &launch.config)?))),
         None => Ok(None),
     }
 }

@@ -1,9 +1,7 @@
 //! The link to a gateway over its WebSocket. One thread: socket and signals are waited for together.
 
 use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,22 +10,24 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::link::{Arrival, Link};
 use crate::cli::exit::{self, Failure};
-use crate::cli::setup::{dial_failure, read_token};
+use crate::cli::setup::{access, dial_failure};
 use crate::client::dial;
+use crate::client::socket::Socket;
+use crate::config::Config;
 
 /// How long a slow gateway may take for a message.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
 
 pub(in crate::cli) struct RemoteLink {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Socket>,
     /// A byte comes for each signal.
     signals: [(i32, UnixStream); 2],
 }
 
 impl RemoteLink {
-    /// Connects to a `ws://` URL. The token is sent to loopback addresses only.
-    pub(in crate::cli) fn connect(url: &str, state_dir: &Path) -> Result<Self, Failure> {
-        let socket = dial(url, &|| read_token(state_dir)).map_err(dial_failure)?;
+    /// Connects to a `ws://` or `wss://` URL.
+    pub(in crate::cli) fn connect(url: &str, config: &Config) -> Result<Self, Failure> {
+        let socket = dial(url, &access(config)).map_err(dial_failure)?;
         let signals =
             watch_signals().map_err(|error| Failure::new(exit::AGENT, error.to_string()))?;
         Ok(Self { socket, signals })

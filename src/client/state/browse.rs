@@ -16,6 +16,8 @@ pub(in crate::client) struct Browse {
     pub(in crate::client) find: Option<Composer>,
     /// What is searched for.
     pub(in crate::client) query: String,
+    /// The row of the chosen entry at which the last match was shown.
+    row: Option<usize>,
 }
 
 impl State {
@@ -118,6 +120,7 @@ impl State {
             .map_or(0, |entry| entry.uid);
         if let Some(browse) = &mut self.browse {
             browse.uid = uid;
+            browse.row = None;
         }
         self.prepare_layout();
         self.layout.reveal(&self.transcript, uid);
@@ -126,28 +129,44 @@ impl State {
         }
     }
 
+    /// Shows the next match, or with -1 the previous one, row by row; after the last entry comes the first.
     fn find_next(&mut self, by: isize) {
         let Some(at) = self.browsed() else { return };
-        let query = self
-            .browse
-            .as_ref()
-            .map(|browse| browse.query.to_lowercase())
-            .unwrap_or_default();
+        let Some(browse) = &self.browse else { return };
+        let (query, from) = (browse.query.to_lowercase(), browse.row);
         if query.is_empty() {
             return;
         }
-        let n = self.transcript.len();
-        let places =
-            (1..=n).map(|step| (at as isize + by * step as isize).rem_euclid(n as isize) as usize);
-        let found = places.into_iter().find(|index| {
-            self.transcript
-                .get(*index)
-                .is_some_and(|entry| searched(entry).to_lowercase().contains(&query))
-        });
-        match found {
-            Some(index) => self.browse_to(index),
-            None => self.say(format!("no match for {query}")),
+        let n = self.transcript.len() as isize;
+        // The chosen entry comes first, with its rows beyond the last match, and once more at the end.
+        let first = usize::from(from.is_none() && by > 0);
+        for step in first..=n as usize {
+            let index = (at as isize + by * step as isize).rem_euclid(n) as usize;
+            let Some(entry) = self.transcript.get(index) else {
+                continue;
+            };
+            if !searched(entry).to_lowercase().contains(&query) {
+                continue;
+            }
+            let uid = entry.uid;
+            self.prepare_layout();
+            let mut rows = self.layout.rows_with(&self.transcript, uid, &query);
+            if let Some(from) = from.filter(|_| step == 0) {
+                rows.retain(|row| if by > 0 { *row > from } else { *row < from });
+                if rows.is_empty() {
+                    continue;
+                }
+            }
+            let row = if by > 0 { rows.first() } else { rows.last() };
+            let row = row.copied().unwrap_or(0);
+            self.browse_to(index);
+            self.layout.reveal_row(&self.transcript, uid, row);
+            if let Some(browse) = &mut self.browse {
+                browse.row = Some(row);
+            }
+            return;
         }
+        self.say(format!("no match for {query}"));
     }
 
     fn toggle_entry(&mut self) {
@@ -279,5 +298,36 @@ mod tests {
         check("see http://example.org/x.", Some("http://example.org/x"));
         check("httpx https://", None);
         check("javascript:alert(1)", None);
+    }
+
+    #[test]
+    fn a_search_goes_from_row_to_row() {
+        let mut play = crate::client::play::Play::online();
+        let long: String = (0..60)
+            .map(|n| format!("line {n} of 苹果{}\\n", n % 20))
+            .collect();
+        play.load(&format!(
+            r#"{{"role":"user","content":"苹果7?","created_at":"","state":"done"}},{{"role":"assistant","content":"{long}","created_at":"","state":"done"}}"#
+        ));
+        play.key("tab");
+        play.key("/");
+        play.type_text("苹果7");
+        let on_screen = |play: &mut crate::client::play::Play, wanted: [bool; 4]| {
+            let screen = play.screen(80, 24);
+            let seen =
+                ["line 47 ", "line 27 ", "line 7 ", "苹果7?"].map(|text| screen.contains(text));
+            assert_eq!(seen, wanted, "{screen}");
+        };
+        play.key("enter");
+        on_screen(&mut play, [true, false, false, false]);
+        play.key("n");
+        on_screen(&mut play, [false, false, true, true]);
+        play.key("shift+n");
+        on_screen(&mut play, [true, false, false, false]);
+        play.key("shift+n");
+        on_screen(&mut play, [false, true, false, false]);
+        play.key("shift+n");
+        play.key("shift+n");
+        on_screen(&mut play, [false, false, true, true]);
     }
 }

@@ -44,7 +44,11 @@ impl State {
                 };
             }
             NetEvent::Frame(message) => self.on_frame(*message),
-            NetEvent::Unreadable(what) => self.remark(what, Tone::Notice),
+            NetEvent::Unreadable(what) => {
+                // A dialog that is loaded takes the place of the remark.
+                self.say("the gateway sends messages that this client cannot read");
+                self.remark(what, Tone::Notice);
+            }
         }
     }
 
@@ -555,9 +559,11 @@ impl State {
         }
         let stopped = code == "stopped";
         if let Some(pending) = &pending {
-            self.transcript.close_streams();
-            self.transcript.stop_calls();
-            self.turn = None;
+            if pending.uid.is_some() {
+                self.transcript.close_streams();
+                self.transcript.stop_calls();
+                self.turn = None;
+            }
             let delivery = if stopped {
                 Delivery::Stopped
             } else {

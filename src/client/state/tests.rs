@@ -55,10 +55,11 @@ fn what_is_sent_while_a_turn_runs_waits_and_can_be_taken_back() {
     let mut play = Play::online();
     play.say("one");
     play.about("t-1", "turn_started", r#""turn":1"#);
+    play.about("t-1", "assistant_delta", r#""content":"1,""#);
     play.say("two");
     play.say("three");
     play.effects.clear();
-    assert_eq!(texts(&play), ["one"]);
+    assert_eq!(texts(&play), ["one", "1,"]);
     play.type_text("draft");
     play.key("alt+up");
     let sent = play.sent();
@@ -77,9 +78,11 @@ fn what_is_sent_while_a_turn_runs_waits_and_can_be_taken_back() {
         r#""content":"three","input":"t-3""#,
     );
     assert_eq!(play.state.composer.expanded(), "three\ndraft");
-    play.about("t-1", "assistant_response", r#""content":"1""#);
+    assert!(play.state.turn.is_some(), "the turn goes on");
+    play.about("t-1", "assistant_delta", r#""content":" 2""#);
+    play.about("t-1", "assistant_response", r#""content":"1, 2""#);
     play.about("t-2", "turn_started", r#""turn":2"#);
-    assert_eq!(texts(&play), ["one", "1", "two"]);
+    assert_eq!(texts(&play), ["one", "1, 2", "two"]);
     play.key("esc");
     assert_eq!(play.inputs(), [(None, "/stop t-2".to_owned())]);
     play.about("t-2", "error", r#""code":"stopped","message":"Stopped.""#);

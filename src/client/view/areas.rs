@@ -124,4 +124,5 @@ fn has_info(state: &State) -> bool {
         || state.browse.is_some()
         || !state.layout.follows()
         || state.link != Link::Online
+        || state.dialog.is_none()
 }

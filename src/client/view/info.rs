@@ -67,14 +67,18 @@ fn left(state: &State) -> (String, Role) {
     }
     match &state.link {
         Link::Connecting => ("connecting…".to_owned(), Role::Dim),
+        Link::Offline { why, .. } if state.columns < 60 => (format!("offline: {why}"), Role::Warn),
         Link::Offline { why, retry_ms, .. } => (
             format!(
-                "offline: {why} · next try in {}.{} s",
+                "offline, next try in {}.{} s: {why}",
                 retry_ms / 1_000,
                 retry_ms % 1_000 / 100
             ),
             Role::Warn,
         ),
+        Link::Online if state.dialog.is_none() => {
+            ("the gateway has not answered yet".to_owned(), Role::Dim)
+        }
         Link::Online if !state.approvals.is_empty() => {
             ("waiting for your answer".to_owned(), Role::Warn)
         }

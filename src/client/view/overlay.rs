@@ -159,7 +159,9 @@ fn dialogs(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
             .unwrap_or_default();
         let label = format!("{here}{}{archived}", clean_line(&listed.title));
         let note = if area.width >= 60 {
-            format!("{} messages · {date}", listed.n_messages)
+            let n = listed.n_messages;
+            let unit = if n == 1 { "message" } else { "messages" };
+            format!("{n} {unit} · {date}")
         } else {
             date
         };
@@ -187,10 +189,14 @@ fn dialogs(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
         }
         DialogMode::ConfirmDelete(listed) => {
             pen.clear(Rect::new(0, bottom, area.width, 1));
-            let title = clean_line(&listed.title);
-            let text = format!(
-                "Delete {title:?} with all its messages? y deletes, any other key does not"
-            );
+            let asked = if area.width >= 70 {
+                " and its messages? y deletes, other keys do not"
+            } else {
+                "? y deletes"
+            };
+            let room = usize::from(area.width).saturating_sub(asked.len() + 11);
+            let title = pen.widths.fit(&clean_line(&listed.title), room);
+            let text = format!("Delete \"{title}\"{asked}");
             pen.text(1, bottom, &text, Look::of(Role::Bad).bold());
         }
         DialogMode::Choose if foot_row == 1 => {
@@ -230,7 +236,7 @@ fn help(state: &State, top: usize, area: Rect, pen: &mut Pen<'_>) {
     }
     let height = usize::from(area.height.saturating_sub(1));
     let top = top.min(lines.len().saturating_sub(height));
-    let left = (usize::from(area.width) * 2 / 5).clamp(10, 34);
+    let left = (usize::from(area.width) * 2 / 5).clamp(10, 30);
     for (y, (keys, help)) in (area.y..).zip(lines.iter().skip(top).take(height)) {
         let is_title = help.is_empty();
         let look = if is_title {

@@ -135,7 +135,7 @@ const CRATES: [(&str, &[&str]); 15] = [
         &["gateway/door", "channels/feishu", "cli", "client"],
     ),
     ("prost", &["channels/feishu"]),
-    ("rustls", &["channels/feishu", "net"]),
+    ("rustls", &["channels/feishu", "client", "net"]),
     ("tiny_http", &["gateway/door", "cli", "client"]),
 ];
 

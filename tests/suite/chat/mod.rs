@@ -1,6 +1,7 @@
 //! `picobot chat` in a real terminal, against the real gateway with the demo provider.
 
 mod detail;
+mod elsewhere;
 mod leaving;
 mod tmux;
 

@@ -96,6 +96,50 @@ fn refused_cards_become_posts_and_refused_posts_texts() {
 }
 
 #[test]
+fn an_answer_that_is_not_shown_is_said_in_plain_words() {
+    let n = 5;
+    let answers = (0..n).map(|n| Answer::text(&format!("answer {n}")));
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    // The code, how often it comes, and what people then read.
+    let refusals = [
+        (230_022, 1, "敏感词"),
+        (230_028, 1, "数据防泄漏"),
+        (230_001, 1, "错误码 230001"),
+        (230_999, 1, "code 230999"),
+    ];
+    for (k, (code, times, _)) in refusals.iter().enumerate() {
+        let fault = json!({"path": "POST /open-apis/im/v1/messages$", "times": times, "code": code, "msg": "no"});
+        office.service.control("fault", &fault);
+        let id = format!("om_{k}");
+        office.service.deliver(&text(&id, "hi"));
+        office
+            .service
+            .wait(&json!({"call": format!("DELETE .*/{id}/reactions/")}));
+    }
+    let said = office.service.wait_sent(refusals.len());
+    for (said, (code, _, plain)) in said.iter().zip(refusals) {
+        assert!(
+            said.contains(plain) && said.contains("not show"),
+            "{code}: {said}"
+        );
+        let log = office.gateway.process().stderr();
+        assert!(log.has(&format!("failed: code {code}: no")));
+    }
+    // Where nothing can be said, nothing is tried, and the log tells what to do.
+    let fault = json!({"path": "POST /open-apis/im/v1/messages$", "times": 1, "code": 230_002, "msg": "no"});
+    office.service.control("fault", &fault);
+    office.service.deliver(&text("om_last", "hi"));
+    office
+        .service
+        .wait(&json!({"call": "DELETE .*/om_last/reactions/"}));
+    assert_eq!(office.service.log()["n_sent"], refusals.len());
+    let log = office.gateway.process().stderr();
+    assert!(log.has("failed: code 230002: no (the bot is not in this group: add it)"));
+}
+
+#[test]
 fn tables_pictures_and_length_never_get_an_answer_refused() {
     let tables = "| a | b |\n|---|---|\n| 1 | 2 |\n\n".repeat(12);
     let code: String = (0..2500)

@@ -281,6 +281,48 @@ fn what_waits_for_a_download_is_recalled_whole_and_leaves_no_ghost() {
 }
 
 #[test]
+fn a_file_that_is_taken_back_while_it_is_fetched_goes_without_a_trace() {
+    let Some(office) = Office::new(ModelServer::queue([Answer::text("one")])) else {
+        return;
+    };
+    office.service.control("hold", &json!({"key": "secret"}));
+    give(&office, "om_1", "plan", "file", b"a plan");
+    let plan = json!({"file_key": "plan", "file_name": "plan.txt"});
+    office
+        .service
+        .deliver(&message("om_1", "file", &plan, |_| {}));
+    deliver_file(&office, "om_2", "secret");
+    office.service.deliver(&text("om_3", "what is in it?"));
+    office
+        .service
+        .wait(&json!({"call": "GET .*/resources/secret"}));
+    recall(&office, "om_2");
+    office.service.control("let_go", &json!({"key": "secret"}));
+    assert_eq!(office.service.wait_sent(1), ["one"]);
+    let asked = asked(&office, 0);
+    assert!(asked.contains("what is in it?"), "{asked}");
+    assert!(asked.contains("plan.txt: saved as"), "{asked}");
+    assert!(!asked.contains("secret"), "{asked}");
+    let folder = office.home.workspace().join("media/feishu");
+    let kept = walk(&folder);
+    assert!(kept.iter().any(|name| name.contains("plan")), "{kept:?}");
+    assert!(!kept.iter().any(|name| name.contains("secret")), "{kept:?}");
+}
+
+/// The names of all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            names.extend(walk(&entry.path()));
+        } else {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names
+}
+
+#[test]
 fn commands_wait_for_no_download_and_stop_ends_what_does() {
     let Some(office) = Office::new(ModelServer::queue([Answer::text("next")])) else {
         return;
@@ -343,4 +385,20 @@ fn files_that_an_answer_names_are_sent_along() {
         .filter(|call| call.as_str().unwrap().ends_with("/im/v1/files"))
         .count();
     assert_eq!(uploads, 1, "the database is not a file to send");
+}
+
+#[test]
+fn a_file_that_the_service_does_not_take_is_named() {
+    let said = "Here is [the report](report.pdf).";
+    let Some(office) = Office::new(ModelServer::queue([Answer::text(said)])) else {
+        return;
+    };
+    fs::write(office.home.workspace().join("report.pdf"), b"%PDF").unwrap();
+    let fault =
+        json!({"path": "POST /open-apis/im/v1/files$", "times": 1, "code": 234006, "msg": "no"});
+    office.service.control("fault", &fault);
+    office.service.deliver(&text("om_1", "report please"));
+    let sent = office.service.wait_sent(1);
+    let plain = "report.pdf was not sent 文件未能发送: code 234006: no (the file is too large)";
+    assert!(sent[0].contains(plain), "{sent:?}");
 }

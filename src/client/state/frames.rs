@@ -522,15 +522,20 @@ impl State {
                 Some(pending) => format!("{}\n{content}", pending.text.trim()),
                 None => content,
             };
+            // A new dialog speaks for itself.
+            self.answer_to_keep = (command != "/new").then(|| text.clone());
             self.remark(text, Tone::Plain);
         }
         let changes = [
             "/new", "/switch", "/delete", "/archive", "/clear", "/compact", "/rename",
         ]
         .contains(&command);
-        if let Some(session) = session.filter(|_| changes) {
-            let session = session.to_owned();
-            self.open(&session);
+        match session.filter(|_| changes) {
+            Some(session) => {
+                let session = session.to_owned();
+                self.open(&session);
+            }
+            None => self.answer_to_keep = None,
         }
     }
 

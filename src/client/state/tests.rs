@@ -215,6 +215,23 @@ fn commands_popup_and_local_commands() {
 }
 
 #[test]
+fn the_answer_to_a_command_outlives_the_loading_that_follows() {
+    let mut play = Play::online();
+    play.say("/switch 九");
+    play.frame(&format!(
+        r#"{{"type":"command_executed","command":"/switch","content":"There is no dialog “九” here.","session_id":"{SESSION}","request_id":"t-1"}}"#
+    ));
+    let loaded = format!(
+        r#"{{"type":"session_loaded","session_id":"{SESSION}","messages":[],"has_more":false}}"#
+    );
+    play.frame(&loaded);
+    assert_eq!(texts(&play), ["/switch 九\nThere is no dialog “九” here."]);
+    // Once: what is loaded later has nothing to do with it.
+    play.frame(&loaded);
+    assert_eq!(texts(&play), [""; 0]);
+}
+
+#[test]
 fn enter_in_a_burst_is_a_line_break() {
     let mut play = Play::online();
     for (at, c) in "ab\ncd".chars().enumerate() {

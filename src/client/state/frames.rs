@@ -255,6 +255,14 @@ impl State {
             } => {
                 self.transcript.close_streams();
                 self.doing(&format!("running {}", clean_line(&name)));
+                // A turn that a restarted gateway goes on with begins calls that the loaded dialog shows already.
+                let is_shown = self.transcript.change_call(&call_id, |call| {
+                    call.state = CallState::Running;
+                    call.output.clear();
+                });
+                if is_shown {
+                    return;
+                }
                 let call = Call {
                     id: call_id.into_owned(),
                     name: name.into_owned(),

@@ -44,6 +44,11 @@ const GUESSES: Rate = Rate {
     burst: 10,
     each: Duration::from_secs(30),
 };
+/// Strangers named in the log, so that whoever runs the bot finds their ids and nobody fills the log.
+const NAMED: Rate = Rate {
+    burst: 10,
+    each: Duration::from_secs(60),
+};
 /// Between two looks for old rows.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 const LOAD_STACK_BYTES: usize = 512 * 1024;
@@ -115,6 +120,7 @@ pub(super) struct Intake {
     persons: Rates,
     told: Rates,
     guesses: Rates,
+    named: Rates,
     actions: Actions,
     /// What is left to do about events that were taken.
     afterwards: Vec<Afterwards>,
@@ -172,6 +178,7 @@ impl Intake {
             persons: Rates::new(PERSON),
             told: Rates::new(TOLD),
             guesses: Rates::new(GUESSES),
+            named: Rates::new(NAMED),
             afterwards: Vec::new(),
             swept_at: Instant::now(),
             lists: 0,
@@ -381,7 +388,22 @@ impl Intake {
     fn stranger(&mut self, item: &Item, now: Instant) {
         self.bot.health.strangers.fetch_add(1, Ordering::Relaxed);
         let event = &item.event;
-        log::debug!("{}: a stranger was not heard", self.bot.config.name);
+        if self.named.has_one("", now) {
+            self.named.take("", now);
+            let sender: String = event
+                .sender
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect();
+            let place = if event.is_group {
+                "in groups both must be on a list"
+            } else {
+                "neither is on a list"
+            };
+            let (name, chat) = (&self.bot.config.name, &event.chat);
+            log::info!("{name}: {sender} in {chat} was not heard: {place}");
+        }
         if event.is_group
             || event.sender.is_empty()
             || pairing::normal(&item.content.text).is_none()

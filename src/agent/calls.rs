@@ -12,7 +12,7 @@ use super::guard::print_of;
 use super::policy::Verdict;
 use super::turn::{Question, Setup};
 use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
-use crate::observability::{Event, RedactedStream};
+use crate::observability::{Event, RedactedStream, panic_point};
 use crate::threads::run_parallel;
 use crate::tools::{Action, Effects, Tool, ToolCtx, ToolError, fit};
 
@@ -235,7 +235,11 @@ fn run_tool(
     arguments: &Value,
     ctx: &ToolCtx<'_>,
 ) -> Result<String, ToolError> {
-    catch_unwind(AssertUnwindSafe(|| tool.run(arguments, ctx))).unwrap_or_else(|_| {
+    let run = || {
+        panic_point("tool");
+        tool.run(arguments, ctx)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         log::error!("tool {name} panicked");
         Err(ToolError::failed(
             "Internal error in this tool; the log has the details. Try another way.",

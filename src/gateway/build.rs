@@ -124,6 +124,11 @@ pub(super) fn open_workspace(launch: &Launch) -> Result<Arc<Workspace>> {
             config.workspace_dir.display()
         )
     })?;
+    if !workspace.follows_links() {
+        log::warn!(
+            "this system has no openat2 (Linux 5.6): file tools refuse links and \"..\" in paths of the workspace"
+        );
+    }
     Ok(Arc::new(workspace.with_results(ResultLimits {
         age: Duration::from_secs(86_400 * config.tools.results_keep_days),
         total_bytes: config.tools.results_bytes,

@@ -51,12 +51,15 @@ pub fn crash_point(label: &str) {
 #[inline]
 pub fn crash_point(_label: &str) {}
 
-/// Panics if the environment variable `PICOBOT_PANIC_AT` names this place, in the form of [`crash_point`]. Only in builds
-/// with debug assertions.
+/// Panics, with the words of `PICOBOT_PANIC_WORDS`, if the environment variable `PICOBOT_PANIC_AT` names this place, in
+/// the form of [`crash_point`]. Only in builds with debug assertions.
 #[cfg(debug_assertions)]
 pub fn panic_point(label: &str) {
     static PLACE: Place = Place::named_by("PICOBOT_PANIC_AT");
-    assert!(!PLACE.is_reached(label), "a test wants a panic at {label}");
+    if PLACE.is_reached(label) {
+        let words = std::env::var("PICOBOT_PANIC_WORDS").unwrap_or_default();
+        panic!("a test wants a panic at {label} {words}");
+    }
 }
 
 /// Does nothing in release builds.

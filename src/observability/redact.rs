@@ -78,8 +78,14 @@ impl Redactor {
     }
 
     /// Returns the length of what is masked from this place on, if anything is.
-    pub(super) fn match_at(&self, bytes: &[u8], at: usize, shapes: bool) -> Option<usize> {
-        Some(self.find_at(bytes, at, shapes)?.len)
+    pub(super) fn match_at(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        shapes: bool,
+        walk: &mut Walk,
+    ) -> Option<usize> {
+        Some(self.find_at(bytes, at, shapes, walk)?.len)
     }
 
     /// Finds the first place from which on the text is the beginning of a longer known secret; its end if there is none.
@@ -101,8 +107,9 @@ impl Redactor {
         let mut clean = String::new();
         let mut copied = 0;
         let mut at = 0;
+        let mut walk = Walk::default();
         while at < bytes.len() {
-            let Some(found) = self.find_at(bytes, at, shapes) else {
+            let Some(found) = self.find_at(bytes, at, shapes, &mut walk) else {
                 at += 1;
                 continue;
             };
@@ -119,7 +126,7 @@ impl Redactor {
         Cow::Owned(clean)
     }
 
-    fn find_at(&self, bytes: &[u8], at: usize, shapes: bool) -> Option<Found> {
+    fn find_at(&self, bytes: &[u8], at: usize, shapes: bool, walk: &mut Walk) -> Option<Found> {
         let rest = &bytes[at..];
         let needles = &self.needles[usize::from(rest[0])];
         if let Some(needle) = needles.iter().find(|n| rest.starts_with(n.as_bytes())) {
@@ -132,6 +139,9 @@ impl Redactor {
             return None;
         }
         let before = at.checked_sub(1).map(|before| bytes[before]);
+        if rest[0] == b'e' && !before.is_some_and(is_word) {
+            return walk.find_jwt(rest, at);
+        }
         find_shape(rest, before)
     }
 }
@@ -157,8 +167,6 @@ fn find_shape(rest: &[u8], before: Option<u8>) -> Option<Found> {
         b'g' => find_github(rest),
         b'x' => find_slack(rest),
         b'B' | b'b' => find_bearer(rest),
-        // None begins inside a run that was looked at already, so that the time stays in proportion to the text.
-        b'e' if !before.is_some_and(is_key_byte) => find_jwt(rest),
         _ => None,
     }
 }
@@ -217,16 +225,33 @@ fn find_bearer(rest: &[u8]) -> Option<Found> {
     })
 }
 
-/// Three base64url parts, the first of which starts like `{"` does.
-fn find_jwt(rest: &[u8]) -> Option<Found> {
-    if !rest.starts_with(b"eyJ") {
-        return None;
+/// What a walk through a text remembers, so that its time stays in proportion to the text.
+#[derive(Default)]
+pub(super) struct Walk {
+    /// Before this place no token begins: all would have the same dot, or lack of one, behind their first part.
+    no_token_before: usize,
+}
+
+impl Walk {
+    /// Three base64url parts, the first of which starts like `{"` does.
+    fn find_jwt(&mut self, rest: &[u8], at: usize) -> Option<Found> {
+        if at < self.no_token_before || !rest.starts_with(b"eyJ") {
+            return None;
+        }
+        let head = run(rest, is_key_byte);
+        let found = behind_head(rest, head).filter(|_| head >= 10);
+        if found.is_none() {
+            self.no_token_before = at + head;
+        }
+        found
     }
-    let head = run(rest, is_key_byte);
+}
+
+fn behind_head(rest: &[u8], head: usize) -> Option<Found> {
     let payload = run(rest.get(head + 1..)?, is_key_byte);
     let signature = rest.get(head + payload + 2..)?;
     let has_dots = rest[head] == b'.' && rest[head + 1 + payload] == b'.';
-    (has_dots && head >= 10 && payload >= 4).then_some(Found {
+    (has_dots && payload >= 4).then_some(Found {
         keep: 0,
         len: head + payload + 2 + run(signature, is_key_byte),
     })
@@ -426,6 +451,11 @@ mod tests {
                 "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig-_nature x",
                 "*** x",
             ),
+            (
+                "token-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig x",
+                "token-*** x",
+            ),
+            ("--eyJ-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig", "--***"),
             ("eyJhbGciOiJIUzI1NiJ9.", "eyJhbGciOiJIUzI1NiJ9."),
             (
                 "eyJhbGciOiJIUzI1NiJ9 and so on",
@@ -454,6 +484,8 @@ mod tests {
             "eyJ-",
             "eyJ.",
             "eyJaaaaaaa.b.",
+            "-eyJ",
+            "-eyJaaaaaaa.b",
             "b-",
             "b.",
             "sk-",

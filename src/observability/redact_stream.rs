@@ -2,7 +2,7 @@
 //!
 //! Pure; one value per stream, used by one thread at a time.
 
-use super::redact::Redactor;
+use super::redact::{Redactor, Walk};
 
 /// A word that may become a key is held back up to this length, in bytes; text without any space is no reason to stop.
 const MAX_WORD_BYTES: usize = 4 * 1024;
@@ -64,8 +64,9 @@ impl<'r> RedactedStream<'r> {
         // Nothing that is masked may be cut in two.
         let bytes = text.as_bytes();
         let mut at = 0;
+        let mut walk = Walk::default();
         while at < limit {
-            match self.redactor.match_at(bytes, at, self.shapes) {
+            match self.redactor.match_at(bytes, at, self.shapes, &mut walk) {
                 Some(length) if at + length > limit => return at,
                 Some(length) => at += length,
                 None => at += 1,

@@ -237,6 +237,36 @@ fn no_secret_is_found_anywhere() {
     );
 }
 
+#[test]
+fn a_panic_in_a_tool_tells_no_secret_and_ends_only_its_call() {
+    let model = ModelServer::queue([
+        Answer::calls([Call::new("c1", "calculator", json!({"expression": "1+1"}))]),
+        Answer::text("went on"),
+    ]);
+    let home = Home::empty();
+    let secrets = plant(&home, &model);
+    let words = forms(&secrets[0]).join(" ") + &forms(&secrets[20]).join("\n");
+    let gateway = Gateway::start_with(&home, |command| {
+        command
+            .args(["-vv"])
+            .env("CANARY_TOKEN", &secrets[21])
+            .env("CANARY_SECRET", &secrets[22])
+            .env("CANARY_PASSWORD", &secrets[23])
+            .env("PICOBOT_PANIC_AT", "tool:1")
+            .env("PICOBOT_PANIC_WORDS", &words);
+    });
+    assert_eq!(Client::connect(gateway.port()).ask("compute"), "went on");
+    let told = model.received()[1].texts("tool").join("");
+    assert!(told.starts_with("Internal error in this tool"), "{told}");
+    let log = gateway.log();
+    assert!(
+        log.contains("a test wants a panic at tool ***"),
+        "the panic is told: {log}"
+    );
+    assert_clean("the log", log.as_bytes(), &secrets);
+    assert_clean_tree(home.path(), &[home.config().as_path()], &secrets);
+}
+
 /// Which numbers `plant` gives to places that take plain texts only.
 fn is_plain(number: usize) -> bool {
     matches!(number, 0..=3 | 14..=17)

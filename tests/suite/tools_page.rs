@@ -19,7 +19,7 @@ const NOTES: [(&str, &str); 10] = [
         "file_read",
         "At most 15,000 characters a call; the last line says where to go on. Text may be UTF-8, UTF-16, GB18030 (GBK), Big5, \
          Shift-JIS, EUC-JP, EUC-KR or a Windows code page. Models that see get images; other binary files are named. Results \
-         that were too long are read from `.picobot/results/` the same way.",
+         that were too long are read from `.picobot/results/` by their names.",
     ),
     (
         "file_write",

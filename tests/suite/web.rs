@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::model::ModelServer;
 use crate::support::script::{Answer, Call};
 use crate::support::stage::Stage;
+use crate::support::tls::TlsFront;
 use crate::support::ws::Client;
 
 fn result_of(body: &Value, id: &str) -> String {
@@ -30,7 +31,8 @@ fn server(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> (u16, Arc<Atomic
             let mut stream = stream.unwrap();
             let mut head = [0; 4096];
             let n = stream.read(&mut head).unwrap_or(0);
-            count.fetch_add(1, Ordering::SeqCst);
+            // Who says nothing asks nothing.
+            count.fetch_add(usize::from(n > 0), Ordering::SeqCst);
             let _ = stream.write_all(&answer(&String::from_utf8_lossy(&head[..n])));
         }
     })
@@ -171,4 +173,31 @@ fn a_redirect_to_another_host_is_judged_by_the_rules() {
         json!([{"host": "127.0.0.1", "decision": "allow"}, {"tool": "*", "decision": "deny"}]);
     let (results, asked) = follow_a_redirect(&only);
     assert_eq!(asked, 0, "{results}");
+}
+
+#[test]
+fn a_certificate_that_nobody_trusts_ends_the_call_before_anything_is_sent() {
+    let (behind, asked) = server(|_| page("200 OK", "", "there"));
+    let front = TlsFront::start(behind);
+    let calls = ["web_fetch", "http_request"].map(|tool| {
+        Call::new(
+            tool,
+            tool,
+            json!({"url": format!("{}/secret?key=1", front.origin())}),
+        )
+    });
+    let stage = Stage::with(
+        ModelServer::queue([Answer::calls(calls), Answer::text("done")]),
+        json!({"tools": {"http": {"allow_private": ["127.0.0.1"], "ports": ["1-65535"]}}}),
+    );
+    assert_eq!(stage.client().ask("look"), "done");
+    let body = &stage.requests(2)[1].body;
+    for id in ["web_fetch", "http_request"] {
+        let told = result_of(body, id);
+        assert!(
+            told.starts_with("the certificate of 127.0.0.1 is not accepted"),
+            "{told}"
+        );
+    }
+    assert_eq!((front.connections(), asked.load(Ordering::SeqCst)), (2, 0));
 }

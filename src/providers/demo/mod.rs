@@ -5,6 +5,7 @@
 //! what it reports comes from the tools. `docs/demo.md` lists every phrase.
 
 mod arithmetic;
+mod commands;
 mod finding;
 mod phrase;
 mod plays;

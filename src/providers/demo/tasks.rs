@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::arithmetic;
+use super::commands;
 use super::finding;
 use super::phrase::{Phrase, shape_of};
 
@@ -37,6 +38,14 @@ pub(super) enum Task {
     },
     /// `bash` with this command.
     Run(String),
+    /// `bash` with this command in the background.
+    Start(String),
+    /// `process`: all of them.
+    Processes,
+    /// `process`: a look at this one.
+    Look(String),
+    /// `process`: the end of this one.
+    End(String),
     /// `content_search`.
     Search {
         /// The words.
@@ -60,7 +69,8 @@ impl Task {
             Self::Read(_) => "file_read",
             Self::Write { .. } => "file_write",
             Self::Edit { .. } => "file_edit",
-            Self::Run(_) => "bash",
+            Self::Run(_) | Self::Start(_) => "bash",
+            Self::Processes | Self::Look(_) | Self::End(_) => "process",
             Self::Search { .. } => "content_search",
             Self::Find(_) => "file_search",
             Self::Fetch(_) => "web_fetch",
@@ -78,6 +88,10 @@ impl Task {
                 json!({ "path": path, "edits": [{ "old": old, "new": new }] })
             }
             Self::Run(command) => json!({ "command": command }),
+            Self::Start(command) => json!({ "command": command, "background": true }),
+            Self::Processes => json!({}),
+            Self::Look(id) => json!({ "id": id, "wait_secs": commands::LOOK_SECS }),
+            Self::End(id) => json!({ "id": id, "kill": true }),
             Self::Search { pattern, place } => match place {
                 None => json!({ "pattern": pattern }),
                 Some(glob) if glob.contains('*') => json!({ "pattern": pattern, "glob": glob }),
@@ -164,7 +178,7 @@ fn another_file(phrase: Phrase<'_>, previous: &Task) -> Option<Task> {
 
 fn single(phrase: Phrase<'_>) -> Option<Task> {
     let phrase = tidy(phrase);
-    run(phrase)
+    commands::task(phrase)
         .or_else(|| finding::task(phrase))
         .or_else(|| edit(phrase))
         .or_else(|| write(phrase))
@@ -183,13 +197,6 @@ fn tidy(phrase: Phrase<'_>) -> Phrase<'_> {
     let phrase = phrase.without_trailing(stops);
     // The last dot of "read a.txt." ends the sentence.
     phrase.without_trailing(&["."])
-}
-
-fn run(phrase: Phrase<'_>) -> Option<Task> {
-    let command = phrase.after(&["run ", "execute ", "执行", "运行"])?;
-    let command = command.without_leading(&["the ", "shell ", "command ", "一下", "命令"]);
-    let command = command.quoted()?.trim();
-    (!command.is_empty()).then(|| Task::Run(command.to_owned()))
 }
 
 fn edit(phrase: Phrase<'_>) -> Option<Task> {

@@ -191,6 +191,13 @@ fn one_outcome(language: Language, task: &Task, result: &ToolResult) -> String {
         (Task::Run(command), Language::Chinese) => {
             format!("`{command}` 的输出：\n\n{}", fenced(&content))
         }
+        (Task::Start(command), Language::English) => {
+            format!("Started `{command}`:\n\n{}", fenced(&content))
+        }
+        (Task::Start(command), Language::Chinese) => {
+            format!("已启动 `{command}`：\n\n{}", fenced(&content))
+        }
+        (Task::Processes | Task::Look(_) | Task::End(_), _) => fenced(&content),
         (Task::Search { pattern: what, .. } | Task::Find(what), Language::English) => {
             format!("Looking for `{what}` gave:\n\n{}", fenced(&content))
         }

@@ -353,3 +353,52 @@ fn stopping_ends_a_search_and_searching_changes_nothing() {
         Effects::ReadOnly
     );
 }
+
+#[test]
+fn kept_results_are_read_by_name_and_never_found() {
+    let bench = Bench::new();
+    let name = ".picobot/results/bash-0badcafe.txt";
+    bench.put(name, "the secret of another dialog\n");
+    bench.put("mine.txt", "no secret\n");
+    std::os::unix::fs::symlink(".picobot/results", bench.at("way")).unwrap();
+    for path in [".picobot/results", "./.picobot//results/", "way"] {
+        for (tool, arguments) in [
+            ("file_read", json!({"path": path})),
+            (
+                "file_search",
+                json!({"pattern": "*", "path": path, "all": true}),
+            ),
+            (
+                "content_search",
+                json!({"pattern": "secret", "path": path, "all": true}),
+            ),
+        ] {
+            let error = bench.err(tool, arguments);
+            assert!(
+                error.contains("not listed or searched"),
+                "{tool} {path}: {error}"
+            );
+        }
+    }
+    let near = bench.err(
+        "file_read",
+        json!({"path": ".picobot/results/bash-0badcaf.txt"}),
+    );
+    assert!(!near.contains("cafe"), "{near}");
+    for path in [".", ".picobot"] {
+        let names = bench.ok(
+            "file_search",
+            json!({"pattern": "*", "path": path, "all": true}),
+        );
+        assert!(!names.contains("cafe"), "{names}");
+        let lines = bench.ok(
+            "content_search",
+            json!({"pattern": "secret", "path": path, "all": true}),
+        );
+        assert!(!lines.contains("another"), "{lines}");
+    }
+    for tool in ["file_read", "content_search"] {
+        let shown = bench.ok(tool, json!({"path": name, "pattern": "secret"}));
+        assert!(shown.contains("another dialog"), "{tool}: {shown}");
+    }
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType};
 
+use super::results::{NOT_LISTED, is_results};
 use super::{FOLDER, FileError, Workspace};
 use crate::tools::similar;
 
@@ -41,6 +42,9 @@ pub struct FolderEntry {
 
 impl Workspace {
     pub(super) fn folder(&self, fd: &OwnedFd, real: &Path) -> Result<Folder, FileError> {
+        if is_results(real) {
+            return Err(FileError::Path(NOT_LISTED));
+        }
         let mut entries = Vec::new();
         let mut cut = false;
         for entry in Dir::read_from(fd)? {

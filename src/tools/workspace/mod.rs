@@ -167,6 +167,11 @@ impl Workspace {
         &self.path
     }
 
+    /// Tells whether links inside the workspace are followed; without `openat2` (Linux 5.6) they are refused.
+    pub fn follows_links(&self) -> bool {
+        !self.stepwise
+    }
+
     /// Opens what a path names: relative to the workspace, or absolute inside it. Never blocks on a FIFO.
     ///
     /// A missing path gives an error that lists the nearest names in its folder.

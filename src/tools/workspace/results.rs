@@ -1,7 +1,8 @@
 //! Long results of tool calls, kept as private files in `.picobot/results` of the workspace, and their clean-up.
 //!
 //! The folder is made (0700) when the first result needs it; files are 0600 and have names that cannot be guessed. No
-//! link is followed on the way. Old files go when they are past their age or when all together are past the quota; that
+//! link is followed on the way. File tools open a result by its name only: dialogs share the workspace, and what one was
+//! given is not shown to another (commands can list the folder). Old files go when they are past their age or when all together are past the quota; that
 //! is looked at when a new result is kept, at most every few minutes, so that nothing has to wake up for it.
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +23,9 @@ use crate::tools::random::random_hex;
 
 /// The folder of kept results, relative to the workspace.
 pub(in crate::tools) const RESULTS: [&str; 2] = [".picobot", "results"];
+/// Whoever was given the name of a result may read it; other dialogs' results are found by nobody.
+pub(super) const NOT_LISTED: &str =
+    "kept results are not listed or searched; read one by the name that was given for it";
 /// Keeps the folder out of repositories.
 const IGNORE_FILE: (&str, &[u8]) = (".gitignore", b"*\n");
 /// The folder is looked through again after so long, or after so many bytes.
@@ -163,6 +168,11 @@ impl Workspace {
             log::warn!("old results could not be cleaned up: {errno}");
         }
     }
+}
+
+/// Tells whether a true path is the folder of kept results.
+pub(super) fn is_results(real: &Path) -> bool {
+    real.iter().eq(RESULTS.iter().copied())
 }
 
 /// Opens a folder in a folder, made if it is missing; a link is refused.

@@ -12,6 +12,7 @@ use rustix::fs::{FileType, ResolveFlags, Stat};
 
 use super::limits::{OWN_FILES, off_limits};
 use super::resolve::{open_beneath, open_step};
+use super::results::{NOT_LISTED, is_results};
 use super::{FOLDER, FileError, READ, Workspace};
 
 /// What file tools must not touch, looked up once for a whole walk.
@@ -22,7 +23,7 @@ pub(in crate::tools) struct OffLimits {
 }
 
 impl OffLimits {
-    /// Judges a true path, relative to the workspace.
+    /// Judges a true path, relative to the workspace, that a walk comes by.
     pub(in crate::tools) fn name(&self, real: &Path) -> bool {
         let base = real.file_name().map(OsStr::as_bytes).unwrap_or_default();
         // The listed names begin with these letters, and what lies in `.git` is listed by folder.
@@ -30,7 +31,9 @@ impl OffLimits {
             base.first(),
             Some(b'p' | b'P' | b'g' | b'G' | b'.' | b'h' | b'H' | b'c' | b'C')
         ) || real.iter().any(|part| part.eq_ignore_ascii_case(".git"));
-        suspect && off_limits(real) || self.paths.iter().any(|path| real.starts_with(path))
+        suspect && off_limits(real)
+            || is_results(real)
+            || self.paths.iter().any(|path| real.starts_with(path))
     }
 
     /// Tells whether this is a listed file under any name.
@@ -75,6 +78,9 @@ impl Workspace {
         let stat = rustix::fs::fstat(&fd)?;
         self.admit(&real, &stat)?;
         let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_results(&real) {
+            return Err(FileError::Path(NOT_LISTED));
+        }
         Ok((real, folder))
     }
 

@@ -4,6 +4,12 @@
 //! plain enough to be sure of; the list of programs of any other line is a best effort, for rules that ask or deny.
 //! What a command can do is bounded by the sandbox, never by this.
 
+mod tokens;
+mod wrappers;
+
+use tokens::{Token, tokens};
+use wrappers::Wrapper;
+
 /// A command line as far as it can be read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CommandLine {
@@ -15,94 +21,6 @@ pub struct CommandLine {
 
 /// How deep `sh -c '…'` is followed.
 const MAX_DEPTH: usize = 4;
-
-/// A program that runs the program named behind it.
-struct Wrapper {
-    name: &'static str,
-    /// Letters of options whose value is the next word.
-    valued: &'static str,
-    /// Words of its own before the program.
-    operands: usize,
-}
-
-const fn wrapper(name: &'static str, valued: &'static str, operands: usize) -> Wrapper {
-    Wrapper {
-        name,
-        valued,
-        operands,
-    }
-}
-
-/// Sources: the manual pages of sudo, doas, GNU coreutils, findutils, util-linux and procps.
-const WRAPPERS: [Wrapper; 18] = [
-    wrapper("sudo", "CDRTUghprtu", 0),
-    wrapper("doas", "Cu", 0),
-    wrapper("env", "Cu", 0),
-    wrapper("nohup", "", 0),
-    wrapper("nice", "n", 0),
-    wrapper("ionice", "cn", 0),
-    wrapper("timeout", "ks", 1),
-    wrapper("setsid", "", 0),
-    wrapper("stdbuf", "eio", 0),
-    wrapper("time", "fo", 0),
-    wrapper("exec", "a", 0),
-    wrapper("command", "", 0),
-    wrapper("builtin", "", 0),
-    wrapper("xargs", "EILPadns", 0),
-    wrapper("busybox", "", 0),
-    wrapper("chroot", "", 1),
-    wrapper("unshare", "GRSw", 0),
-    wrapper("watch", "n", 0),
-];
-
-/// Long options of these programs whose value may be the next word.
-const VALUED: [&str; 27] = [
-    "--user",
-    "--group",
-    "--host",
-    "--prompt",
-    "--chdir",
-    "--chroot",
-    "--close-from",
-    "--command-timeout",
-    "--other-user",
-    "--unset",
-    "--adjustment",
-    "--class",
-    "--classdata",
-    "--signal",
-    "--kill-after",
-    "--input",
-    "--output",
-    "--error",
-    "--format",
-    "--arg-file",
-    "--delimiter",
-    "--max-args",
-    "--max-chars",
-    "--max-procs",
-    "--interval",
-    "--root",
-    "--wd",
-];
-
-impl Wrapper {
-    fn of(program: &str) -> Option<&'static Self> {
-        WRAPPERS.iter().find(|wrapper| wrapper.name == program)
-    }
-
-    /// Whether the value of this option is the next word.
-    fn wants_value(&self, option: &str) -> bool {
-        if option.starts_with("--") {
-            return VALUED.contains(&option);
-        }
-        // In `-iu` the last letter may take a value; behind a letter that does, the rest is the value.
-        let letters = option.trim_start_matches('-');
-        letters
-            .find(|c| self.valued.contains(c))
-            .is_some_and(|at| at + 1 == letters.len())
-    }
-}
 
 /// Programs that run the text of `-c`.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ash", "ksh", "fish"];
@@ -145,21 +63,6 @@ fn runs_others(name: &str) -> bool {
         ]
         .iter()
         .any(|interpreter| name.starts_with(interpreter))
-}
-
-/// One word or one sign of a line.
-enum Token {
-    Word(String),
-    /// A command may begin behind it.
-    Break,
-    /// The next word names a file.
-    Redirection,
-    /// A command inside the current one begins.
-    Open,
-    /// It ends; inside double quotes nothing but the rest of a word can follow.
-    Close {
-        in_quotes: bool,
-    },
 }
 
 /// Where in a command the next word is.
@@ -262,168 +165,6 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Splits a line into words and signs; what stands in `$(…)`, in backticks and in `<(…)` comes before the word around it.
-fn tokens(line: &str) -> Vec<Token> {
-    let mut reader = Reader::default();
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied();
-        match c {
-            '\\' => {
-                if let Some(next) = chars.next()
-                    && next != '\n'
-                {
-                    reader.push(next);
-                }
-            }
-            '\'' if !reader.in_quotes => {
-                reader.in_word = true;
-                reader
-                    .word
-                    .extend(chars.by_ref().take_while(|c| *c != '\''));
-            }
-            '"' => {
-                reader.in_quotes = !reader.in_quotes;
-                reader.in_word = true;
-            }
-            '`' => reader.backtick(),
-            '$' if next == Some('(') => {
-                chars.next();
-                reader.open(Inner::Substitution);
-            }
-            _ if reader.in_quotes => reader.push(c),
-            '<' | '>' if next == Some('(') => {
-                chars.next();
-                reader.open(Inner::Substitution);
-            }
-            '<' | '>' => {
-                // A number right before it is no word.
-                if reader.word.bytes().all(|byte| byte.is_ascii_digit()) {
-                    reader.word.clear();
-                    reader.in_word = false;
-                }
-                reader.sign(Token::Redirection);
-                while chars.next_if(|c| "<>&|".contains(*c)).is_some() {}
-            }
-            '(' => {
-                reader.end_word();
-                reader.open(Inner::Subshell);
-            }
-            ')' => reader.close_parenthesis(),
-            '&' if next == Some('>') => reader.end_word(),
-            ';' | '&' | '|' | '\n' => reader.sign(Token::Break),
-            '#' if !reader.in_word => {
-                // A comment up to the end of its line.
-                for _ in chars.by_ref().take_while(|c| *c != '\n') {}
-                reader.sign(Token::Break);
-            }
-            // A shell parts words at these two; other kinds of space are letters to it.
-            ' ' | '\t' => reader.end_word(),
-            c => reader.push(c),
-        }
-    }
-    reader.end_word();
-    // What is still open is read as if it ended here.
-    while let Some(around) = reader.outer.pop() {
-        reader.restore(around);
-        reader.end_word();
-    }
-    reader.out
-}
-
-/// What a command inside another stands in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Inner {
-    /// `(…)`
-    Subshell,
-    /// `$(…)`, `<(…)` and `>(…)`: part of a word.
-    Substitution,
-    /// The same in its old spelling.
-    Backticks,
-}
-
-/// The word around a command inside another.
-struct Around {
-    inner: Inner,
-    word: String,
-    in_word: bool,
-    in_quotes: bool,
-}
-
-/// A line being split.
-#[derive(Default)]
-struct Reader {
-    out: Vec<Token>,
-    word: String,
-    in_word: bool,
-    /// Inside double quotes.
-    in_quotes: bool,
-    outer: Vec<Around>,
-}
-
-impl Reader {
-    fn push(&mut self, c: char) {
-        self.word.push(c);
-        self.in_word = true;
-    }
-
-    fn end_word(&mut self) {
-        if std::mem::take(&mut self.in_word) {
-            self.out.push(Token::Word(std::mem::take(&mut self.word)));
-        }
-    }
-
-    fn sign(&mut self, token: Token) {
-        self.end_word();
-        self.out.push(token);
-    }
-
-    fn open(&mut self, inner: Inner) {
-        self.out.push(Token::Open);
-        self.outer.push(Around {
-            inner,
-            word: std::mem::take(&mut self.word),
-            in_word: inner != Inner::Subshell,
-            in_quotes: std::mem::take(&mut self.in_quotes),
-        });
-        self.in_word = false;
-    }
-
-    fn backtick(&mut self) {
-        let is_open = |around: &Around| around.inner == Inner::Backticks;
-        if self.outer.last().is_some_and(is_open) {
-            self.close();
-        } else {
-            self.open(Inner::Backticks);
-        }
-    }
-
-    fn close_parenthesis(&mut self) {
-        let is_open = |around: &Around| around.inner != Inner::Backticks;
-        if self.outer.last().is_some_and(is_open) {
-            self.close();
-        } else {
-            self.sign(Token::Break);
-        }
-    }
-
-    fn close(&mut self) {
-        self.end_word();
-        if let Some(around) = self.outer.pop() {
-            self.restore(around);
-        }
-    }
-
-    fn restore(&mut self, around: Around) {
-        self.out.push(Token::Close {
-            in_quotes: around.in_quotes,
-        });
-        self.word = around.word;
-        self.in_word = around.in_word;
-        self.in_quotes = around.in_quotes;
-    }
-}
-
 /// Signs whose meaning depends on the shell, the files there are, or the environment.
 const UNSURE: &[char] = &[
     '$', '`', '\\', '*', '?', '[', ']', '{', '}', '~', '<', '>', '|', '&', ';', '(', ')', '#', '!',
@@ -480,6 +221,16 @@ mod tests {
             ("(/sbin/halt)", vec!["/sbin/halt"]),
             ("echo 'a; reboot' \"b | halt\"", vec!["echo"]),
             ("# reboot\nls", vec!["ls"]),
+            (r"$'re\x62oot' now", vec!["reboot"]),
+            (r"$'\163udo' ls; $'h\u0061lt'", vec!["sudo", "ls", "halt"]),
+            (r"echo $'it\'s; sudo x'; ls", vec!["echo", "ls"]),
+            (r"echo $'a\\'; halt", vec!["echo", "halt"]),
+            (
+                r#"echo "$'a"; halt; echo "b'""#,
+                vec!["echo", "halt", "echo"],
+            ),
+            (r#"$"reboot" now"#, vec!["reboot"]),
+            (r"$'\", vec![]),
             ("\u{2000}x 写", vec!["\u{2000}x"]),
             ("写 文件", vec!["写"]),
             ("echo \"$(sudo reboot)\"", vec!["echo", "sudo", "reboot"]),

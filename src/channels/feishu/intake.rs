@@ -338,10 +338,15 @@ impl Intake {
             }
         }
         if self.open.len() + self.waiting() + heard >= MAX_OPEN {
-            log::warn!(
-                "{}: too many messages wait; one is refused",
-                self.bot.config.name
-            );
+            // A flood of refusals is no reason for a flood of lines.
+            let now = Instant::now();
+            if self.told.has_one("", now) {
+                self.told.take("", now);
+                let name = &self.bot.config.name;
+                log::warn!(
+                    "{name}: {MAX_OPEN} messages wait; more are refused and come again later"
+                );
+            }
             return (Reply::AGAIN, Step::None);
         }
         let event = &item.event;
@@ -968,4 +973,4 @@ pub(super) fn client_of(index: usize) -> ClientId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -206,10 +206,9 @@ impl Client {
     }
 
     fn typed(&mut self, state: &mut State, batch: Batch) -> io::Result<Flow> {
-        for (time, event) in batch {
-            if let Some(event) = self.translator.event(time, event)
-                && self.handle(state, event)? == Flow::End
-            {
+        let events: Vec<Event> = self.translator.events(batch).collect();
+        for event in events {
+            if self.handle(state, event)? == Flow::End {
                 return Ok(Flow::End);
             }
         }

@@ -98,6 +98,12 @@ impl Rules {
             log::error!("upkeep: {error}");
         }
         if let Some(age) = self.media_after {
+            let since = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+            match repeat(ended, || self.db.write(|tx| tx.forget_images(since))) {
+                Ok(0) => {}
+                Ok(deleted) => log::info!("deleted {deleted} old images"),
+                Err(error) => log::error!("old images stay: {error}"),
+            }
             for folder in &self.media {
                 let before = now - age.min(DAY * 36_500);
                 match delete_old_files(folder, &self.open_folders, before, ended) {

@@ -230,3 +230,42 @@ fn files_of_inputs_stay_until_the_input_has_ended() {
     rig.db.write(|tx| tx.delete_dialog(rig.dialog)).unwrap();
     assert_eq!(rig.count("attachments"), 0);
 }
+
+#[test]
+fn old_images_are_forgotten_and_their_messages_stay() {
+    let rig = Rig::new();
+    let day = std::time::Duration::from_secs(86_400);
+    let now = SystemTime::now();
+    let say = |image: &Image, at| {
+        let message = Message {
+            role: Role::User,
+            parts: vec![Part::Image(image.clone())],
+            native: None,
+        };
+        rig.db
+            .write(|tx| tx.append_messages(rig.dialog, rig.turn, &[message], at))
+            .unwrap();
+    };
+    let (old, used_again) = (some_image("a", b"first"), some_image("b", b"second"));
+    say(&old, now - 9 * day);
+    say(&used_again, now - 9 * day);
+    say(&used_again, now - day);
+    let forget = |since| rig.db.write(|tx| tx.forget_images(since)).unwrap();
+    assert_eq!(forget(now - 10 * day), 0);
+    assert_eq!(forget(now - 2 * day), 1);
+    assert_eq!(forget(now - 2 * day), 0);
+    let bytes: Vec<usize> = rig
+        .history()
+        .iter()
+        .flat_map(|message| {
+            message
+                .images()
+                .map(|image| image.data.len())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(bytes, [0, 6, 6]);
+    // Sent again, it is there again.
+    say(&old, now);
+    assert_eq!(rig.count("media"), 2);
+}

@@ -34,6 +34,10 @@ const MAY_SCAN: &[(&str, &str)] = &[
         "chats are few, and people delete by hand",
     ),
     (
+        "SELECT id FROM media AS m WHERE NOT EXISTS",
+        "daily upkeep; reads ids, not images",
+    ),
+    (
         "DELETE FROM media WHERE NOT EXISTS",
         "after a person deleted messages; reads ids, not images",
     ),

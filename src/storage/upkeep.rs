@@ -11,6 +11,8 @@ use super::{from_millis, to_millis};
 
 /// Rows in one piece of work.
 const PIECE: i64 = 500;
+/// Images in one piece of work: they are large.
+const IMAGES: i64 = 20;
 
 /// How far a sweep over the inbox has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -84,6 +86,29 @@ impl Tx<'_> {
                      LIMIT ?3)",
             )?
             .execute(params![to_millis(sent_before), to_millis(dead_before), PIECE])?)
+    }
+
+    /// Forgets the bytes of images that no message since a time holds; messages still name them. Returns how many, at most
+    /// one piece.
+    pub fn forget_images(&self, since: SystemTime) -> Result<usize, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id FROM media AS m WHERE NOT EXISTS (
+                 SELECT 1 FROM message_media AS held JOIN messages ON messages.id = held.message
+                 WHERE held.media = m.id AND messages.created_at >= ?1)
+             LIMIT ?2",
+        )?;
+        let found: Vec<i64> = statement
+            .query_map(params![to_millis(since), IMAGES], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in &found {
+            self.sql
+                .prepare_cached("DELETE FROM message_media WHERE media = ?1")?
+                .execute([id])?;
+            self.sql
+                .prepare_cached("DELETE FROM media WHERE id = ?1")?
+                .execute([id])?;
+        }
+        Ok(found.len())
     }
 
     /// Writes something of no importance, to find out whether the disk takes writes.

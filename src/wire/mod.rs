@@ -23,3 +23,6 @@ pub use server::{
     HistoryEntry, ServerBody, ServerMessage, SessionInfo, TokenUsage,
 };
 pub use time::rfc3339;
+
+/// Longest message that a gateway takes from a client, in bytes of JSON.
+pub const MAX_FRAME_BYTES: usize = 1024 * 1024;

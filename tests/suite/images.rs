@@ -12,13 +12,14 @@ use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
-use crate::support::gateway::command;
+use crate::support::gateway::{Gateway, command};
 use crate::support::home::Home;
 use crate::support::model::{ModelServer, Received};
 use crate::support::process::run;
 use crate::support::python::sqlite;
 use crate::support::script::{Answer, Call};
 use crate::support::stage::Stage;
+use crate::support::ws::Client;
 
 const RED: Rgb<u8> = Rgb([220, 20, 30]);
 
@@ -74,6 +75,36 @@ fn images(request: &Received) -> Vec<(String, DynamicImage)> {
         }
     }
     found
+}
+
+/// The daily upkeep takes bytes away; the dialog goes on with the image's name.
+#[cfg(debug_assertions)]
+#[test]
+fn old_images_are_forgotten() {
+    let stage = seeing([Answer::text("Red."), Answer::text("It was red.")]);
+    let mut client = stage.client();
+    client.send_json(&input("what is it?", &[("dot.png", &red(8, 8))]));
+    client.until(&["assistant_response"]);
+    let Stage {
+        gateway,
+        model,
+        home,
+        ..
+    } = stage;
+    assert!(gateway.term().success());
+    let aged = "UPDATE messages SET created_at = created_at - 91 * 86400000";
+    sqlite(&home.database(), &[aged]);
+    let gateway = Gateway::start_with(&home, |command| {
+        command.env("PICOBOT_UPKEEP_AFTER_MS", "0");
+    });
+    let log = gateway.process().stderr();
+    assert!(log.has("deleted 1 old images"), "{}", gateway.log());
+    let mut client = Client::connect(gateway.port());
+    assert_eq!(client.ask("and what was it?"), "It was red.");
+    let request = model.received().pop().unwrap();
+    assert!(images(&request).is_empty());
+    assert!(request.texts("user").concat().contains("dot.png"));
+    crate::support::stage::check_all(&model.received());
 }
 
 fn newest_user_text(request: &Received) -> String {

@@ -19,6 +19,7 @@ mod images;
 mod limits;
 mod matrix;
 mod messages;
+mod own_files;
 mod sandbox;
 mod schemas;
 mod sdk;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use unicode_segmentation::UnicodeSegmentation;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 use crate::client::text::{Cut, Widths, clean, placeholder, placeholder_index, wrap};
 
@@ -146,14 +146,15 @@ impl Composer {
 
     /// Text put before a combining mark joins it: the caret then belongs behind the whole cluster.
     fn boundary_at_or_after(&self, at: usize) -> usize {
-        let mut end = 0;
-        for cluster in self.text.graphemes(true) {
-            if end >= at {
-                break;
-            }
-            end += cluster.len();
+        let mut cursor = GraphemeCursor::new(at, self.text.len(), true);
+        match cursor.is_boundary(&self.text, 0) {
+            Ok(true) => at,
+            _ => cursor
+                .next_boundary(&self.text, 0)
+                .ok()
+                .flatten()
+                .unwrap_or(self.text.len()),
         }
-        end
     }
 
     /// Deletes the cluster before the caret.

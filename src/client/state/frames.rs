@@ -255,6 +255,14 @@ impl State {
             } => {
                 self.transcript.close_streams();
                 self.doing(&format!("running {}", clean_line(&name)));
+                // A turn that a restarted gateway goes on with begins calls that the loaded dialog shows already.
+                let is_shown = self.transcript.change_call(&call_id, |call| {
+                    call.state = CallState::Running;
+                    call.output.clear();
+                });
+                if is_shown {
+                    return;
+                }
                 let call = Call {
                     id: call_id.into_owned(),
                     name: name.into_owned(),
@@ -522,15 +530,20 @@ impl State {
                 Some(pending) => format!("{}\n{content}", pending.text.trim()),
                 None => content,
             };
+            // A new dialog speaks for itself.
+            self.answer_to_keep = (command != "/new").then(|| text.clone());
             self.remark(text, Tone::Plain);
         }
         let changes = [
             "/new", "/switch", "/delete", "/archive", "/clear", "/compact", "/rename",
         ]
         .contains(&command);
-        if let Some(session) = session.filter(|_| changes) {
-            let session = session.to_owned();
-            self.open(&session);
+        match session.filter(|_| changes) {
+            Some(session) => {
+                let session = session.to_owned();
+                self.open(&session);
+            }
+            None => self.answer_to_keep = None,
         }
     }
 

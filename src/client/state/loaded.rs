@@ -84,6 +84,11 @@ impl State {
             }
         }
         self.adopt_pending(&page.session);
+        if let Some(text) = self.answer_to_keep.take() {
+            let at = self.now.unix_ms;
+            let tone = Tone::Plain;
+            self.transcript.push(Body::Remark { text, tone }, Some(at));
+        }
         if runs && self.turn.is_none() {
             self.turn = Some(Turn {
                 began_ms: self.now.ms,

@@ -5,7 +5,7 @@ use super::types::{Effect, Link, Pending, State};
 use crate::chat::{Input, classify};
 use crate::client::keys::Action;
 use crate::client::theme::Theme;
-use crate::wire::{ClientBody, ClientMessage};
+use crate::wire::{ClientBody, ClientMessage, MAX_FRAME_BYTES};
 
 /// Commands that are carried out here and never sent.
 pub(super) const LOCAL_COMMANDS: [(&str, &str); 7] = [
@@ -18,11 +18,21 @@ pub(super) const LOCAL_COMMANDS: [(&str, &str); 7] = [
     ("/tools", "Opens or folds all tool output."),
 ];
 
+/// More than the other fields of an input take.
+const OTHER_FIELDS_BYTES: usize = 2_048;
+
 impl State {
     /// Sends the draft, or queues it while a turn runs.
     pub(super) fn submit(&mut self) {
         let text = self.composer.expanded();
         if text.trim().is_empty() {
+            return;
+        }
+        if !fits_a_frame(&text) {
+            let mb = text.len() as f64 / 1e6;
+            self.say(format!(
+                "too long to be sent: {mb:.1} MB, at most 1 MB; put it into a file"
+            ));
             return;
         }
         self.composer.clear();
@@ -220,6 +230,17 @@ impl State {
     }
 }
 
+/// Tells whether a gateway takes so long a text; it closes the connection on a longer one, again and again.
+fn fits_a_frame(text: &str) -> bool {
+    /// A character of one byte takes six at most in JSON.
+    const WORST: usize = 6;
+    if text.len() < MAX_FRAME_BYTES / WORST / 2 {
+        return true;
+    }
+    let json = serde_json::to_string(text).unwrap_or_default();
+    json.len() + OTHER_FIELDS_BYTES <= MAX_FRAME_BYTES
+}
+
 fn input(pending: &Pending) -> ClientMessage {
     ClientMessage {
         body: ClientBody::UserInput {
@@ -325,6 +346,23 @@ mod tests {
         ));
         play.load("");
         assert_eq!(on_disk(&play, NOWHERE), "", "it belongs to the dialog now");
+    }
+
+    #[test]
+    fn what_no_frame_can_hold_stays_the_draft() {
+        let mut play = Play::online();
+        for (text, is_sent) in [("x", true), ("字", false), ("\u{1}", true), ("\n\"", false)] {
+            play.effects.clear();
+            play.event(Event::Paste(text.repeat(500_000)));
+            let draft = play.state.composer.expanded();
+            play.key("enter");
+            assert_eq!(play.sent().len(), usize::from(is_sent && !draft.is_empty()));
+            if !is_sent {
+                assert_eq!(play.state.composer.expanded(), draft);
+                assert!(play.screen(80, 24).contains("too long to be sent"));
+                play.state.composer.clear();
+            }
+        }
     }
 
     #[test]

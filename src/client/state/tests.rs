@@ -93,6 +93,26 @@ fn what_is_sent_while_a_turn_runs_waits_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_call_that_a_restarted_gateway_begins_again_is_shown_once() {
+    let mut play = Play::online();
+    play.load(r#"{"role":"user","content":"run","created_at":"","state":"running","id":1},{"role":"assistant","content":"","created_at":"","state":"done","id":2,"tool_calls":[{"call_id":"c1","name":"bash","arguments":"{}","content":"","state":"running"}]}"#);
+    play.about("t-1", "turn_started", r#""turn":1"#);
+    play.about(
+        "t-1",
+        "tool_started",
+        r#""call_id":"c1","name":"bash","arguments":"{}""#,
+    );
+    play.about(
+        "t-1",
+        "tool_finished",
+        r#""call_id":"c1","name":"bash","is_error":false,"content":"out","took_ms":5"#,
+    );
+    let screen = play.screen(80, 24);
+    assert_eq!(screen.matches("bash").count(), 1, "{screen}");
+    assert!(screen.contains("done"), "{screen}");
+}
+
+#[test]
 fn a_lost_connection_doubles_nothing_and_loses_nothing() {
     let mut play = Play::online();
     play.say("整理");
@@ -212,6 +232,23 @@ fn commands_popup_and_local_commands() {
     assert!(play.state.popup.is_none());
     play.type_text("n");
     assert!(play.state.popup.is_none(), "closed is closed for this word");
+}
+
+#[test]
+fn the_answer_to_a_command_outlives_the_loading_that_follows() {
+    let mut play = Play::online();
+    play.say("/switch 九");
+    play.frame(&format!(
+        r#"{{"type":"command_executed","command":"/switch","content":"There is no dialog “九” here.","session_id":"{SESSION}","request_id":"t-1"}}"#
+    ));
+    let loaded = format!(
+        r#"{{"type":"session_loaded","session_id":"{SESSION}","messages":[],"has_more":false}}"#
+    );
+    play.frame(&loaded);
+    assert_eq!(texts(&play), ["/switch 九\nThere is no dialog “九” here."]);
+    // Once: what is loaded later has nothing to do with it.
+    play.frame(&loaded);
+    assert_eq!(texts(&play), [""; 0]);
 }
 
 #[test]

@@ -226,6 +226,8 @@ pub(in crate::client) struct State {
     pub(in crate::client) dialog: Option<Dialog>,
     /// The dialog whose messages were asked for.
     pub(super) loading: Option<String>,
+    /// The answer to a command that a dialog is loaded for: loading must not wipe it off.
+    pub(super) answer_to_keep: Option<String>,
     /// Cursor of the oldest entry, and whether older ones exist.
     pub(super) oldest: Option<i64>,
     pub(in crate::client) has_older: bool,
@@ -289,6 +291,7 @@ impl State {
             established: None,
             dialog: None,
             loading: None,
+            answer_to_keep: None,
             oldest: None,
             has_older: false,
             is_loading_older: false,

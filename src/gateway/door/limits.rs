@@ -10,7 +10,7 @@ pub(super) const HEADERS: usize = 64;
 /// Connections that are not yet WebSocket clients; past it the oldest is dropped.
 pub(super) const UNFINISHED: usize = 256;
 /// Longest inbound message and frame.
-pub(super) const MESSAGE_BYTES: usize = 1024 * 1024;
+pub(super) const MESSAGE_BYTES: usize = crate::wire::MAX_FRAME_BYTES;
 /// Most frames one inbound message may be cut into.
 pub(super) const FRAGMENTS: u32 = 1024;
 /// Bytes that may wait behind the frame being written before the client counts as too slow. The frame being written is

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder};
+use rustix::fs::AtFlags;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -232,6 +233,10 @@ impl Visitor for Hunt<'_> {
 }
 
 fn open(off_limits: &OffLimits, entry: &Entry<'_>) -> Option<(File, u64)> {
+    let stat = rustix::fs::statat(entry.folder, entry.name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    if off_limits.identity(&stat) || stat.st_size == 0 {
+        return None;
+    }
     let (file, stat) = walk_file(entry.folder, entry.name)?;
     let size = u64::try_from(stat.st_size).ok()?;
     (!off_limits.identity(&stat) && size > 0).then_some((file, size))

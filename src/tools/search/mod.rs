@@ -9,6 +9,9 @@ mod lines;
 mod names;
 mod walk;
 
+use std::os::unix::ffi::OsStrExt;
+
+use super::workspace::escaped;
 pub(super) use content::ContentSearch;
 pub(super) use files::FileSearch;
 
@@ -18,9 +21,9 @@ const MAX_LIMIT: usize = 1_000;
 /// Characters of a result, so that it need not be cut again.
 const MAX_SHOWN_CHARS: usize = 14_500;
 
-/// Writes a path of the workspace for a reader: one line, whatever its bytes.
+/// Writes a path of the workspace for a reader: one line, whatever its bytes; those that are no text as `\xNN`.
 fn shown_path(path: &std::path::Path) -> String {
-    path.to_string_lossy()
+    escaped(path.as_os_str().as_bytes())
         .chars()
         .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
         .collect()

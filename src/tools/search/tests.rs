@@ -332,7 +332,7 @@ fn odd_names_are_shown_on_one_line() {
     let shown = bench.ok("content_search", json!({"pattern": "word"}));
     assert_eq!(
         shown,
-        "2 matching lines in 2 files\na\u{FFFD}b.txt\n1: word\u{FFFD}[31m\ncaf\u{FFFD}.txt\n1: word\n"
+        "2 matching lines in 2 files\na\u{FFFD}b.txt\n1: word\u{FFFD}[31m\ncaf\\xE9.txt\n1: word\n"
     );
     assert_eq!(find(&bench, json!({"pattern": "*.txt"})).len(), 2);
 }

@@ -38,9 +38,7 @@ pub enum FileError {
     )]
     HardLinked,
     /// A link to nothing.
-    #[error(
-        "this is a link that leads nowhere; write to another path, or remove the link with bash"
-    )]
+    #[error("this is a link that leads nowhere; use another path, or remove the link with bash")]
     DeadLink,
     /// The file changed between reading and writing.
     #[error(

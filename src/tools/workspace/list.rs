@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat};
 
 use super::results::{NOT_LISTED, is_results};
 use super::{FOLDER, FileError, Workspace};
@@ -90,6 +90,13 @@ impl Workspace {
     /// Says what is near a path that leads to nothing.
     pub(super) fn missing(&self, relative: &Path) -> FileError {
         let parts: Vec<_> = relative.iter().collect();
+        let itself = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let is_link = |stat: Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        if let Ok((fd, _)) = self.locate(relative, itself)
+            && rustix::fs::fstat(&fd).is_ok_and(is_link)
+        {
+            return FileError::DeadLink;
+        }
         for existing in (0..parts.len()).rev() {
             let parent: PathBuf = parts[..existing].iter().collect();
             let parent = if existing == 0 {
@@ -149,7 +156,7 @@ fn near(wanted: &str, folder: &Folder) -> String {
 }
 
 /// Writes a name that is not UTF-8 with its odd bytes as `\xNN`.
-fn escaped(name: &[u8]) -> String {
+pub(in crate::tools) fn escaped(name: &[u8]) -> String {
     let mut out = String::new();
     for chunk in name.utf8_chunks() {
         out.push_str(chunk.valid());

@@ -22,6 +22,7 @@ use std::sync::Mutex;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 pub use error::FileError;
+pub(in crate::tools) use list::escaped;
 pub use list::{Folder, FolderEntry};
 pub use results::ResultLimits;
 pub(in crate::tools) use results::{RESULTS, ResultFile};
@@ -177,12 +178,10 @@ impl Workspace {
     /// A missing path gives an error that lists the nearest names in its folder.
     pub fn find(&self, path: &str) -> Result<Found, FileError> {
         let relative = self.relative(path)?;
-        let (fd, real) = match self.locate(&relative, READ) {
+        let (fd, real, stat) = match self.open_admitted(&relative) {
             Err(FileError::Gone) => return Err(self.missing(&relative)),
-            located => located?,
+            opened => opened?,
         };
-        let stat = rustix::fs::fstat(&fd)?;
-        self.admit(&real, &stat)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Found::File(WorkspaceFile {
                 file: fd.into(),

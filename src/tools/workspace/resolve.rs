@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::{FileError, Workspace};
+use super::{FileError, READ, Workspace};
 
 /// Longest accepted path, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
@@ -115,6 +115,39 @@ impl Workspace {
             }
         }
         Err(FileError::Gone)
+    }
+
+    /// Opens a file or folder for reading that file tools may touch, and tells its true name. Links are followed inside
+    /// the workspace.
+    ///
+    /// What it is gets judged before it is really opened: a device may react to that, and closing any descriptor of the
+    /// database would drop the locks that SQLite holds in this process (fcntl(2), POSIX locks).
+    pub(super) fn open_admitted(
+        &self,
+        relative: &Path,
+    ) -> Result<(OwnedFd, PathBuf, Stat), FileError> {
+        let (handle, real) = self.locate(relative, OFlags::PATH | OFlags::CLOEXEC)?;
+        let stat = rustix::fs::fstat(&handle)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            // Only where no link is followed.
+            return Err(Errno::LOOP.into());
+        }
+        self.admit(&real, &stat)?;
+        let same = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let fd = match rustix::fs::open(same, READ, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                // Without `/proc`, by its name once more.
+                let (fd, _) = self.locate_stepwise(&real, READ)?;
+                let again = rustix::fs::fstat(&fd)?;
+                if (again.st_dev, again.st_ino) != (stat.st_dev, stat.st_ino) {
+                    return Err(FileError::Gone);
+                }
+                fd
+            }
+            opened => opened?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
+        Ok((fd, real, stat))
     }
 
     /// Opens a path part by part; any link and any `..` is refused, so the text of the path is its true name.

@@ -9,11 +9,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use super::resolve::{TRIES, open_step};
-use super::{FOLDER, FileError, READ, Stamp, Workspace, WorkspaceFile};
+use super::{FOLDER, FileError, Stamp, Workspace, WorkspaceFile};
 
 /// A place that may be written: an existing file as it was found, or a free name.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ impl Workspace {
             return Err(FileError::Folder);
         }
         for _ in 0..TRIES {
-            match self.locate(&relative, READ) {
-                Ok((fd, real)) => return self.existing_target(fd, real),
+            match self.open_admitted(&relative) {
+                Ok((fd, real, stat)) => return self.existing_target(fd, real, stat),
                 Err(FileError::Gone) => {}
                 Err(error) => return Err(error),
             }
@@ -71,9 +71,7 @@ impl Workspace {
         Err(FileError::Changed)
     }
 
-    fn existing_target(&self, fd: OwnedFd, real: PathBuf) -> Result<Target, FileError> {
-        let stat = rustix::fs::fstat(&fd)?;
-        self.admit(&real, &stat)?;
+    fn existing_target(&self, fd: OwnedFd, real: PathBuf, stat: Stat) -> Result<Target, FileError> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return Err(FileError::Folder);
         }

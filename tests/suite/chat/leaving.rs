@@ -90,6 +90,28 @@ fn what_could_not_be_sent_is_the_draft_of_the_next_time() {
 }
 
 #[test]
+fn a_paste_without_marks_sends_nothing() {
+    if !tmux::is_here() {
+        return;
+    }
+    let home = home();
+    let _gateway = Gateway::start(&home);
+    let terminal = chat(&home, "", 100, 30);
+    terminal.wait_for("online");
+    let text: String = (0..1_500).map(|n| format!("第 {n} 行 line\n")).collect();
+    terminal.paste_unmarked(&text);
+    let screen = terminal.wait_for("第 1499 行 line");
+    assert!(
+        !screen.contains("▌") && !screen.contains("queued"),
+        "{screen}"
+    );
+    // A person comes later than that.
+    std::thread::park_timeout(super::QUIET);
+    terminal.keys(&["Enter"]);
+    terminal.wait_until("the message", |screen| screen.contains("▌ 第 1499 行 line"));
+}
+
+#[test]
 fn reasoning_can_be_read_again_after_a_dialog_is_opened_anew() {
     if !tmux::is_here() {
         return;

@@ -88,6 +88,14 @@ impl Tmux {
         std::thread::park_timeout(BETWEEN_KEYS);
     }
 
+    /// Pastes a text as a terminal does that marks no pastes.
+    pub(crate) fn paste_unmarked(&self, text: &str) {
+        let file = self.socket.with_extension("paste");
+        std::fs::write(&file, text).unwrap();
+        self.run(&["load-buffer", &file.display().to_string()]);
+        self.run(&["paste-buffer"]);
+    }
+
     /// Types a text and sends it.
     #[track_caller]
     pub(crate) fn say(&self, text: &str) {

@@ -13,10 +13,13 @@ use crate::support::ws::Client;
 const STEPS: usize = 40;
 const REQUEST: &str =
     "Bring the report for 客户 Anna into shape, in reports/final.md. Never mail it yourself.";
-/// What the model says with its first step; a bad summary forgets all of it.
-const PLAN: &str = "Decision: the figures come from data/figures.csv, ticket PROJ-1234.\n\
+/// What the model says with its first step; a bad summary forgets all of it. Each thing stands in a line of its own kind, so
+/// that no other kind keeps it.
+const PLAN: &str = "Decision: only figures of 2026 count.\n\
+                    The figures are in data/figures.csv.\n\
+                    The ticket is PROJ-1234.\n\
+                    Rates stand at https://example.com/rates?day=7 every day.\n\
                     - [ ] write the appendix\n\
-                    - [ ] check https://example.com/rates?day=7\n\
                     The export task-77 is running in the background.\n";
 const KEPT: [&str; 9] = [
     "Bring the report for 客户 Anna into shape",
@@ -26,8 +29,8 @@ const KEPT: [&str; 9] = [
     "PROJ-1234",
     "write the appendix",
     "https://example.com/rates?day=7",
-    "task-77",
-    "Decision: the figures come from",
+    "export task-77 is running in the background",
+    "only figures of 2026 count",
 ];
 
 /// The number of the step that was done last, read from the ledger file's own words in the newest result.

@@ -32,6 +32,8 @@ const HOLD: Duration = Duration::from_millis(600);
 const STALE: Duration = Duration::from_secs(8 * 3600);
 /// Messages taken in and not handed over; more are refused, and the service sends them again later.
 const MAX_OPEN: usize = 1000;
+/// Events of one burst that are all answered before the first is worked on.
+const MAX_AFTERWARDS: usize = 512;
 /// Until an input that was not stored is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// A person who is too fast is told so this often.
@@ -269,6 +271,11 @@ impl Intake {
             .ok()
     }
 
+    /// Tells whether so much is left to do about events taken that it should not wait for more of them.
+    pub(super) fn has_much(&self) -> bool {
+        self.afterwards.len() >= MAX_AFTERWARDS
+    }
+
     /// Does what the events taken ask for, in their order.
     pub(super) fn go_on(&mut self) {
         let now = Instant::now();
@@ -337,7 +344,7 @@ impl Intake {
                 return settled;
             }
         }
-        if self.open.len() + self.waiting() + heard >= MAX_OPEN {
+        if self.open.len() + self.waiting() + self.afterwards.len() + heard >= MAX_OPEN {
             // A flood of refusals is no reason for a flood of lines.
             let now = Instant::now();
             if self.told.has_one("", now) {

@@ -283,9 +283,12 @@ impl Receiver {
         let mut events = Vec::new();
         let end = self.gather(&mut events);
         self.take(events);
-        match end {
-            Ok(has_more) => self.has_more = has_more,
-            Err(why) => self.lost(&why),
+        self.has_more = matches!(end, Ok(true));
+        if !self.has_more || self.intake.has_much() {
+            self.intake.go_on();
+        }
+        if let Err(why) = end {
+            self.lost(&why);
         }
     }
 
@@ -313,7 +316,7 @@ impl Receiver {
         Ok(false)
     }
 
-    /// Keeps events, answers them, and only then sets to work.
+    /// Keeps events and answers them.
     fn take(&mut self, events: Vec<Taken>) {
         if events.is_empty() {
             return;
@@ -330,7 +333,6 @@ impl Receiver {
                 self.check(sent);
             }
         }
-        self.intake.go_on();
     }
 
     /// Handles a frame; returns the event that it completes.

@@ -4,6 +4,8 @@
 //! the tool itself says of the call. Deliberately not here: who is asked, and answers that were remembered (the session
 //! keeps them). A policy is a fence for mistakes, not for attacks: those meet the sandbox.
 
+use std::net::Ipv6Addr;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::tools::{Action, Standing, base_name};
@@ -77,7 +79,10 @@ impl Rule {
 
     /// Limits the rule to a host: a name or address, or `*.example.com` for everything below a name.
     pub fn with_host(mut self, host: &str) -> Self {
-        self.host = Some(host.to_ascii_lowercase());
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        // Addresses in IPv6 stand in brackets, in their shortest form.
+        let ip: Result<Ipv6Addr, _> = host.trim_matches(['[', ']']).parse();
+        self.host = Some(ip.map_or(host.clone(), |ip| format!("[{ip}]")));
         self
     }
 
@@ -348,5 +353,9 @@ mod tests {
         check(host("*.example.com"), "http_request", &post, "allow");
         check(host("*.pi.example.com"), "http_request", &post, "ask");
         check(host("example.com"), "http_request", &post, "ask");
+        post.host = Some("[fd00::1]".to_owned());
+        for spelling in ["fd00::1", "[fd00::1]", "FD00:0:0::0001"] {
+            check(host(spelling), "http_request", &post, "allow");
+        }
     }
 }

@@ -27,6 +27,7 @@ mod stream;
 mod tls;
 mod tools;
 mod turns;
+mod web;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ impl Setup {
 type Measure = fn(&Setup) -> Vec<Row>;
 
 /// Every measurement by the name that `--only` takes.
-const MEASURES: [(&str, Measure); 27] = [
+const MEASURES: [(&str, Measure); 28] = [
     ("turn", turns::overhead),
     ("throughput", turns::throughput),
     ("cpu", turns::cpu),
@@ -61,6 +62,7 @@ const MEASURES: [(&str, Measure); 27] = [
     ("parallel256", turns::two_hundred_fifty_six),
     ("stop", turns::stop),
     ("stop-https", turns::stop_https),
+    ("stop-web", web::stop),
     ("control", control::control),
     ("long", answers::long),
     ("big", answers::big),

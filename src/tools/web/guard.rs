@@ -224,8 +224,14 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     })
 }
 
-/// Returns the host that an address names, in lower case and without the dot of a complete name.
+/// Returns the host that an address names, in lower case and without the dot of a complete name; an IPv4 address written
+/// as an IPv6 one is the same host.
 pub(super) fn host_of(url: &Url) -> Option<String> {
+    if let Some(Host::Ipv6(ip)) = url.host()
+        && let Some(v4) = ip.to_ipv4_mapped()
+    {
+        return Some(v4.to_string());
+    }
     let host = url.host_str()?.trim_end_matches('.');
     Some(host.to_ascii_lowercase())
 }
@@ -447,6 +453,22 @@ mod tests {
         assert!(parse("").unwrap_err().contains("empty"));
         assert!(parse("http://").unwrap_err().contains("no web address"));
         assert!(parse(&"x".repeat(9_000)).unwrap_err().contains("8 KiB"));
+    }
+
+    #[test]
+    fn spellings_of_a_host_are_one() {
+        for (text, host) in [
+            ("https://A.Example./x", "a.example"),
+            ("http://[::FFFF:8.8.8.8]/", "8.8.8.8"),
+            ("http://0x08080808/", "8.8.8.8"),
+            ("http://[2606:4700::0001]/", "[2606:4700::1]"),
+        ] {
+            assert_eq!(
+                host_of(&parse(text).unwrap()).as_deref(),
+                Some(host),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -123,6 +123,28 @@ fn an_expired_token_and_a_busy_service_are_nothing_to_notice() {
     assert_eq!(office.service.wait_sent(2), ["one", "two"]);
 }
 
+/// The first answer has to wait for another try; the second is not sent before it.
+#[test]
+fn nothing_overtakes_an_answer_that_is_tried_again() {
+    let answers = [Answer::text("one"), Answer::text("two")];
+    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+        return;
+    };
+    let failing =
+        json!({"path": "POST /open-apis/im/v1/messages$", "times": 4, "code": 1, "status": 500});
+    office.service.control("fault", &failing);
+    office.service.deliver(&text("om_1", "hi"));
+    assert!(
+        office
+            .gateway
+            .process()
+            .stderr()
+            .has("did not arrive, trying again")
+    );
+    office.service.deliver(&text("om_2", "hi"));
+    assert_eq!(office.service.wait_sent(2), ["one", "two"]);
+}
+
 #[test]
 fn a_dropped_connection_comes_back_with_a_fresh_address() {
     let answers = [Answer::text("one"), Answer::text("two")];

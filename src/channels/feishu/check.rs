@@ -180,6 +180,7 @@ fn subscriptions(api: &Api, config: &FeishuConfig) -> Vec<Finding> {
         }
     };
     let event = "im.message.receive_v1";
+    let recall = "im.message.recalled_v1";
     let callback = "card.action.trigger";
     let mut findings = vec![
         judge(
@@ -187,6 +188,12 @@ fn subscriptions(api: &Api, config: &FeishuConfig) -> Vec<Finding> {
             listed("/event/subscribed_events", event),
             event,
             true,
+        ),
+        judge(
+            "event",
+            listed("/event/subscribed_events", recall),
+            recall,
+            false,
         ),
         judge(
             "callback",

@@ -211,11 +211,11 @@ impl Pieces {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn piece(id: &str, sum: usize, seq: usize, payload: &[u8]) -> Frame {
+    pub(crate) fn piece(id: &str, sum: usize, seq: usize, payload: &[u8]) -> Frame {
         let header = |key: &str, value: String| Header {
             key: key.to_owned(),
             value,

@@ -32,6 +32,8 @@ const HOLD: Duration = Duration::from_millis(600);
 const STALE: Duration = Duration::from_secs(8 * 3600);
 /// Messages taken in and not handed over; more are refused, and the service sends them again later.
 const MAX_OPEN: usize = 1000;
+/// Events of one burst that are all answered before the first is worked on.
+const MAX_AFTERWARDS: usize = 512;
 /// Until an input that was not stored is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// A person who is too fast is told so this often.
@@ -43,6 +45,11 @@ const TOLD: Rate = Rate {
 const GUESSES: Rate = Rate {
     burst: 10,
     each: Duration::from_secs(30),
+};
+/// Strangers named in the log, so that whoever runs the bot finds their ids and nobody fills the log.
+const NAMED: Rate = Rate {
+    burst: 10,
+    each: Duration::from_secs(60),
 };
 /// Between two looks for old rows.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
@@ -115,6 +122,7 @@ pub(super) struct Intake {
     persons: Rates,
     told: Rates,
     guesses: Rates,
+    named: Rates,
     actions: Actions,
     /// What is left to do about events that were taken.
     afterwards: Vec<Afterwards>,
@@ -172,6 +180,7 @@ impl Intake {
             persons: Rates::new(PERSON),
             told: Rates::new(TOLD),
             guesses: Rates::new(GUESSES),
+            named: Rates::new(NAMED),
             afterwards: Vec::new(),
             swept_at: Instant::now(),
             lists: 0,
@@ -262,6 +271,11 @@ impl Intake {
             .ok()
     }
 
+    /// Tells whether so much is left to do about events taken that it should not wait for more of them.
+    pub(super) fn has_much(&self) -> bool {
+        self.afterwards.len() >= MAX_AFTERWARDS
+    }
+
     /// Does what the events taken ask for, in their order.
     pub(super) fn go_on(&mut self) {
         let now = Instant::now();
@@ -330,11 +344,16 @@ impl Intake {
                 return settled;
             }
         }
-        if self.open.len() + self.waiting() + heard >= MAX_OPEN {
-            log::warn!(
-                "{}: too many messages wait; one is refused",
-                self.bot.config.name
-            );
+        if self.open.len() + self.waiting() + self.afterwards.len() + heard >= MAX_OPEN {
+            // A flood of refusals is no reason for a flood of lines.
+            let now = Instant::now();
+            if self.told.has_one("", now) {
+                self.told.take("", now);
+                let name = &self.bot.config.name;
+                log::warn!(
+                    "{name}: {MAX_OPEN} messages wait; more are refused and come again later"
+                );
+            }
             return (Reply::AGAIN, Step::None);
         }
         let event = &item.event;
@@ -381,7 +400,22 @@ impl Intake {
     fn stranger(&mut self, item: &Item, now: Instant) {
         self.bot.health.strangers.fetch_add(1, Ordering::Relaxed);
         let event = &item.event;
-        log::debug!("{}: a stranger was not heard", self.bot.config.name);
+        if self.named.has_one("", now) {
+            self.named.take("", now);
+            let sender: String = event
+                .sender
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect();
+            let place = if event.is_group {
+                "in groups both must be on a list"
+            } else {
+                "neither is on a list"
+            };
+            let (name, chat) = (&self.bot.config.name, &event.chat);
+            log::info!("{name}: {sender} in {chat} was not heard: {place}");
+        }
         if event.is_group
             || event.sender.is_empty()
             || pairing::normal(&item.content.text).is_none()
@@ -946,4 +980,4 @@ pub(super) fn client_of(index: usize) -> ClientId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -197,14 +197,17 @@ impl Bot {
                 self.board
                     .say(&request, Saying::Settled(id, outcome), false);
             }
-            Body::Command { content, .. } => match request.rsplit_once(':') {
-                // A button was pressed: its card shows what came of it.
-                Some((card, _)) => {
-                    let state = Saying::Update(card.to_owned(), send::text_card(&content));
-                    self.board.say(&request, state, false);
+            Body::Command { content, .. } => {
+                let content = render::keep_lines(&content);
+                match request.rsplit_once(':') {
+                    // A button was pressed: its card shows what came of it.
+                    Some((card, _)) => {
+                        let state = Saying::Update(card.to_owned(), send::text_card(&content));
+                        self.board.say(&request, state, false);
+                    }
+                    None => self.board.say(&request, Saying::Text(content), true),
                 }
-                None => self.board.say(&request, Saying::Text(content), true),
-            },
+            }
             Body::List { dialogs, .. } => self.board.say(
                 &request,
                 dialogs_card(&dialogs, &self.store, &request),

@@ -62,6 +62,8 @@ pub(super) struct Receiver {
     pieces: Pieces,
     /// Attempts since the last frame.
     attempts: u32,
+    /// The connection may hold more that came in, even if its socket shows nothing.
+    has_more: bool,
 }
 
 impl Receiver {
@@ -79,6 +81,7 @@ impl Receiver {
             settings: Settings::default(),
             pieces: Pieces::default(),
             attempts: 0,
+            has_more: false,
         }
     }
 
@@ -139,8 +142,11 @@ impl Receiver {
         }
     }
 
-    /// Waits until something is to be done; returns whether the socket has something.
+    /// Waits until something is to be done; returns whether the connection has something.
     fn wait(&mut self) -> bool {
+        if self.has_more {
+            return true;
+        }
         let own = match &self.connection {
             Connection::Webhook => None,
             Connection::Down { at } => Some(*at),
@@ -247,6 +253,7 @@ impl Receiver {
                 self.bot.config.name
             );
             self.attempts = self.attempts.saturating_add(1);
+            self.has_more = false;
             self.bot.health.reconnects.fetch_add(1, Ordering::Relaxed);
             self.bot.health.set_state(LinkState::Connecting);
             // Dropping it closes the socket for good.
@@ -270,17 +277,18 @@ impl Receiver {
         }
     }
 
-    /// Reads until nothing is left, some events at a time.
+    /// Reads some events at a time: between, what other threads say is heard, or a flood of events would keep them out and
+    /// nothing would ever be done about it.
     fn read(&mut self) {
-        loop {
-            let mut events = Vec::new();
-            let end = self.gather(&mut events);
-            self.take(events);
-            match end {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(why) => return self.lost(&why),
-            }
+        let mut events = Vec::new();
+        let end = self.gather(&mut events);
+        self.take(events);
+        self.has_more = matches!(end, Ok(true));
+        if !self.has_more || self.intake.has_much() {
+            self.intake.go_on();
+        }
+        if let Err(why) = end {
+            self.lost(&why);
         }
     }
 
@@ -308,7 +316,7 @@ impl Receiver {
         Ok(false)
     }
 
-    /// Keeps events, answers them, and only then sets to work.
+    /// Keeps events and answers them.
     fn take(&mut self, events: Vec<Taken>) {
         if events.is_empty() {
             return;
@@ -325,7 +333,6 @@ impl Receiver {
                 self.check(sent);
             }
         }
-        self.intake.go_on();
     }
 
     /// Handles a frame; returns the event that it completes.
@@ -433,5 +440,54 @@ mod tests {
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn a_flood_of_events_leaves_room_for_other_news() {
+        use super::super::frame::tests::piece;
+        use super::super::intake::tests::{Memory, bot};
+        use crate::bus::session_queue;
+
+        const EVENTS: usize = 3 * MAX_TOGETHER;
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let (sent, all_sent) = crossbeam_channel::bounded(1);
+        let (counted, count) = crossbeam_channel::bounded(1);
+        let _service = crate::threads::spawn("peer", 256 * 1024, move || {
+            let (tcp, _) = listener.accept().unwrap();
+            let mut socket = tungstenite::accept(tcp).unwrap();
+            for n in 0..EVENTS {
+                let frame = piece(&format!("m{n}"), 1, 0, b"{}").bytes();
+                socket
+                    .send(tungstenite::Message::Binary(frame.into()))
+                    .unwrap();
+            }
+            sent.send(()).unwrap();
+            let answers = std::iter::from_fn(|| socket.read().ok());
+            let answers = answers.take(EVENTS).filter(tungstenite::Message::is_binary);
+            counted.send(answers.count()).unwrap();
+        });
+        let (bot, _stop) = bot(std::sync::Arc::new(Memory::default()));
+        let (queue, _inbox) = session_queue();
+        let intake = Intake::new(bot.clone(), queue);
+        let mut receiver = Receiver::new(bot.clone(), intake, false);
+        let now = Instant::now();
+        receiver.connection = Connection::Up(Box::new(Up {
+            link: Link::connect(&url, &bot.trust).unwrap(),
+            service: 1,
+            ping_at: now + Duration::from_secs(60),
+            heard_at: now,
+        }));
+        all_sent.recv().unwrap();
+        for _ in 0..EVENTS / MAX_TOGETHER {
+            receiver.read();
+            assert!(
+                receiver.has_more && receiver.wait(),
+                "the socket is not waited for"
+            );
+        }
+        receiver.read();
+        assert!(!receiver.has_more);
+        assert_eq!(count.recv().unwrap(), EVENTS);
     }
 }

@@ -87,6 +87,33 @@ pub(super) fn answer_card(text: &str) -> Value {
     )
 }
 
+/// Makes a text of lines, which is no Markdown, fit for a card: there a single line end may vanish (the service's page on
+/// Markdown), so lines become paragraphs. Lists and fences keep theirs. What is not shown in a card stays as it is.
+pub(super) fn keep_lines(text: &str) -> String {
+    if Form::of(text) != Form::Card {
+        return text.to_owned();
+    }
+    let is_item = |line: &str| line.trim_start().starts_with(['-', '+', '*', '|', '>']);
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut in_fence = false;
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        in_fence ^= is_fence(line);
+        let Some(next) = lines.peek() else { break };
+        let is_plain = !in_fence && !is_fence(line) && !is_fence(next);
+        let is_apart = line.trim().is_empty() || next.trim().is_empty();
+        let are_items = is_item(line) && is_item(next);
+        let ends = if is_plain && !is_apart && !are_items {
+            "\n\n"
+        } else {
+            "\n"
+        };
+        out.push_str(ends);
+    }
+    out
+}
+
 /// Makes the card that shows an answer while it is written.
 pub(super) fn streaming_card(tools: &str, text: &str) -> Value {
     let elements = [
@@ -253,5 +280,17 @@ mod tests {
         let buttons = [("Yes".to_owned(), "primary", json!({"a": 1}))];
         let card = button_card("T", "text", &buttons);
         assert_eq!(card["body"]["elements"][1]["behaviors"][0]["value"]["a"], 1);
+    }
+
+    #[test]
+    fn lines_stay_lines_in_a_card() {
+        let status = "PicoBot, up 37 s.\n0 turns running\n[idle]";
+        let kept = "PicoBot, up 37 s.\n\n0 turns running\n\n[idle]";
+        assert_eq!(keep_lines(status), kept);
+        assert_eq!(keep_lines(kept), kept);
+        let list = "Jobs:\n\n- one\n- two\n```\na\nb\n```\nend";
+        assert_eq!(keep_lines(list), list);
+        // No card, no change.
+        assert_eq!(keep_lines("a\nb"), "a\nb");
     }
 }

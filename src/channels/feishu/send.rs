@@ -153,7 +153,7 @@ impl Sending {
             && self.bot.board.is_recalled(message)
         {
             self.take_card_back(message, trace.as_ref());
-            self.clean_up(message, trace.as_ref());
+            self.clean_up(message, trace.as_ref(), false);
             return Ok(());
         }
         if let Some(message) = message {
@@ -193,7 +193,7 @@ impl Sending {
             }
         }
         if let Some(message) = message {
-            self.clean_up(message, trace.as_ref());
+            self.clean_up(message, trace.as_ref(), true);
         }
         Ok(())
     }
@@ -351,8 +351,8 @@ impl Sending {
         }
     }
 
-    /// Takes the reaction away and forgets what was known of a message.
-    fn clean_up(&mut self, message: &str, trace: Option<&Trace>) {
+    /// Takes the reaction away and forgets what was known of a message; one that was answered may get another reaction.
+    fn clean_up(&mut self, message: &str, trace: Option<&Trace>, is_answered: bool) {
         self.bot.board.forget(message);
         if let Some(card) = self.cards.remove(message) {
             self.sequences.remove(&card.trace.card);
@@ -368,7 +368,8 @@ impl Sending {
             }
             note(self.bot.store.set_reaction(message, None));
             let done = &self.bot.config.done_emoji;
-            if !done.is_empty()
+            if is_answered
+                && !done.is_empty()
                 && let Err(error) = self.bot.api.react(message, done)
             {
                 log::debug!("no closing reaction: {error}");
@@ -380,7 +381,7 @@ impl Sending {
     fn drop_live(&mut self, message: &str) {
         let trace = self.bot.store.trace(message).ok().flatten();
         self.take_card_back(message, trace.as_ref());
-        self.clean_up(message, trace.as_ref());
+        self.clean_up(message, trace.as_ref(), false);
     }
 
     fn react(&mut self, message: &str) {
@@ -527,8 +528,8 @@ impl Sending {
 
     /// Says what is no answer of a turn.
     fn say(&mut self, say: Say) {
-        let result = self.try_say(&say);
-        match result {
+        let mut is_said = true;
+        match self.try_say(&say) {
             Err(PushError::Temporary(why)) if say.tries < MAX_TRIES => {
                 log::info!("a direct answer waits: {why}");
                 let pause = Duration::from_secs(1 << say.tries.min(6)).min(MAX_PAUSE);
@@ -538,12 +539,15 @@ impl Sending {
                     ..say
                 });
             }
-            Err(error) => log::error!("a direct answer was not sent: {error}"),
+            Err(error) => {
+                log::error!("a direct answer was not sent: {error}");
+                is_said = false;
+            }
             Ok(()) => {}
         }
         if say.settles {
             let trace = self.bot.store.trace(&say.message).ok().flatten();
-            self.clean_up(&say.message, trace.as_ref());
+            self.clean_up(&say.message, trace.as_ref(), is_said);
             self.bot.mailbox.put(Note::Settled(say.message));
         }
     }

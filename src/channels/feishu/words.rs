@@ -42,8 +42,8 @@ pub(super) fn refused(error: &ApiError) -> String {
         _ => ("it is too large".to_owned(), "内容过大".to_owned()),
     };
     format!(
-        "The service does not show this answer: {english}. It is kept; see it in the terminal client. \
-         飞书没有显示这条回答：{chinese}。回答已保存，可在终端客户端查看。"
+        "The service does not show this answer: {english}. It is kept in the dialog; ask for it in other words. \
+         飞书没有显示这条回答：{chinese}。回答已保存在对话中，请换个说法再问。"
     )
 }
 

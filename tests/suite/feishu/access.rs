@@ -253,6 +253,11 @@ fn settings_are_checked_at_the_service() {
         shown.contains("callback card.action.trigger: not seen"),
         "{shown}"
     );
+    assert!(
+        shown.contains("ok   event im.message.receive_v1")
+            && shown.contains("?    event im.message.recalled_v1: not seen"),
+        "{shown}"
+    );
     assert_eq!(check.code, Some(0));
     let mut config: Value =
         serde_json::from_str(&std::fs::read_to_string(office.home.config()).unwrap()).unwrap();

@@ -256,6 +256,11 @@ fn strangers_reach_no_model() {
     office.service.wait(&json!({"acks": 50}));
     office.service.deliver(&group_text("om_g", "ou_1", "hi"));
     assert_eq!(office.health()["strangers"], 51);
+    // Some are named, for whoever looks for an id; not all.
+    let log = office.gateway.process().stderr();
+    assert!(log.has("ou_stranger0 in oc_1 was not heard: neither is on a list"));
+    let named = office.gateway.log().matches("was not heard").count();
+    assert_eq!(named, 10);
     office.service.deliver(&text("om_last", "hi"));
     assert_eq!(office.service.wait_sent(1), ["for the owner"]);
     assert_eq!(office.model.received().len(), 1);
@@ -283,4 +288,53 @@ fn slash_commands_are_answered_and_repeats_of_them_too() {
         "{sent:?}"
     );
     assert!(office.model.received().is_empty());
+}
+
+#[test]
+fn the_service_changes_how_often_it_wants_pings() {
+    let Some(service) = Service::start() else {
+        return;
+    };
+    // At first seldom; the answer to the first ping asks for more.
+    service.control("config", &json!({"ping_interval": 120, "pong_interval": 1}));
+    let model = ModelServer::queue([]);
+    let bot = super::bot_config(&service, json!({"allow_from": ["ou_1"]}));
+    let home =
+        crate::support::home::Home::with_model_and(&model, json!({"channels": {"feishu": bot}}));
+    let _gateway = Gateway::start(&home);
+    let log = service.wait(&json!({"pings": 4}));
+    assert_eq!(log["counts"]["connects"], 1);
+    assert!(log["counts"]["pings"].as_u64().unwrap() >= 4, "{log}");
+}
+
+#[test]
+fn refused_handshakes_are_tried_again_or_said() {
+    let Some(service) = Service::start() else {
+        return;
+    };
+    let refuse = |headers: serde_json::Value| {
+        let fault = json!({"handshake": true, "times": 1, "headers": headers});
+        service.control("fault", &fault);
+    };
+    refuse(json!({"Handshake-Status": "514", "Handshake-Msg": "busy"}));
+    let model = ModelServer::queue([]);
+    let bot = super::bot_config(&service, json!({"allow_from": ["ou_1"]}));
+    let home =
+        crate::support::home::Home::with_model_and(&model, json!({"channels": {"feishu": bot}}));
+    let gateway = Gateway::start(&home);
+    // A passing refusal: again, with a fresh address.
+    let log = service.wait(&json!({"connects": 1}));
+    let calls = log["calls"].to_string();
+    assert_eq!(calls.matches("POST /callback/ws/endpoint").count(), 2);
+    // A lasting one: said, and not tried again soon.
+    refuse(
+        json!({"Handshake-Status": "514", "Handshake-Autherrcode": "1000040350", "Handshake-Msg": "too many"}),
+    );
+    service.control("drop", &json!({}));
+    let stderr = gateway.process().stderr();
+    assert!(stderr.has("the service refuses this app"));
+    assert_eq!(gateway.health()["channels"]["feishu"]["state"], "refused");
+    assert_eq!(service.log()["counts"]["connects"], 1);
+    assert!(!gateway.log().contains("ticket="));
+    assert!(gateway.term().success());
 }

@@ -99,7 +99,8 @@ fn refused_cards_become_posts_and_refused_posts_texts() {
 fn an_answer_that_is_not_shown_is_said_in_plain_words() {
     let n = 5;
     let answers = (0..n).map(|n| Answer::text(&format!("answer {n}")));
-    let Some(office) = Office::new(ModelServer::queue(answers)) else {
+    let bot = json!({"allow_from": ["ou_1"], "done_emoji": "DONE"});
+    let Some(office) = Office::with(ModelServer::queue(answers), bot) else {
         return;
     };
     // The code, how often it comes, and what people then read.
@@ -134,7 +135,16 @@ fn an_answer_that_is_not_shown_is_said_in_plain_words() {
     office
         .service
         .wait(&json!({"call": "DELETE .*/om_last/reactions/"}));
-    assert_eq!(office.service.log()["n_sent"], refusals.len());
+    let end = office.service.log();
+    assert_eq!(end["n_sent"], refusals.len());
+    // Only that it was received was shown, not that it was done.
+    let reactions = end["calls"].to_string();
+    assert_eq!(
+        reactions
+            .matches("POST /open-apis/im/v1/messages/om_last/reactions")
+            .count(),
+        1
+    );
     let log = office.gateway.process().stderr();
     assert!(log.has("failed: code 230002: no (the bot is not in this group: add it)"));
 }

@@ -17,7 +17,7 @@ use crate::observability::ChannelHealth;
 
 /// Knows messages, and notes how many came together.
 #[derive(Default)]
-struct Memory {
+pub(in crate::channels::feishu) struct Memory {
     known: Mutex<HashSet<String>>,
     commits: Mutex<Vec<usize>>,
     closed: Mutex<Vec<String>>,
@@ -94,39 +94,47 @@ struct Desk {
     _stop: crossbeam_channel::Sender<()>,
 }
 
+/// A bot that hears everybody and reaches nothing; what it keeps goes into a store.
+pub(in crate::channels::feishu) fn bot(
+    store: Arc<Memory>,
+) -> (Arc<Bot>, crossbeam_channel::Sender<()>) {
+    let mut config = config();
+    config.allow_from = vec!["*".to_owned()];
+    let (stop, stopped) = bounded(0);
+    let secret = crate::config::Secret::new("s");
+    let bot = Bot {
+        channel: crate::chat::ChannelId::new("feishu").unwrap(),
+        client: client_of(0),
+        api: Api::new(
+            "http://127.0.0.1:1",
+            "cli_1",
+            secret,
+            &Trust::public(),
+            stopped,
+        ),
+        trust: Trust::public(),
+        open_folders: Vec::new(),
+        store,
+        health: Arc::new(ChannelHealth::new("feishu")),
+        codes: Codes::in_folder(Path::new("/nowhere")),
+        mailbox: Mailbox::new().unwrap(),
+        board: Board::new(),
+        files: Arc::new(NoFiles),
+        wants_room: Default::default(),
+        identity: Default::default(),
+        chats: Default::default(),
+        config,
+    };
+    (Arc::new(bot), stop)
+}
+
 impl Desk {
     fn new(store: Memory) -> Self {
-        let mut config = config();
-        config.allow_from = vec!["*".to_owned()];
         let store = Arc::new(store);
-        let (stop, stopped) = bounded(0);
-        let secret = crate::config::Secret::new("s");
-        let bot = Bot {
-            channel: crate::chat::ChannelId::new("feishu").unwrap(),
-            client: client_of(0),
-            api: Api::new(
-                "http://127.0.0.1:1",
-                "cli_1",
-                secret,
-                &Trust::public(),
-                stopped,
-            ),
-            trust: Trust::public(),
-            open_folders: Vec::new(),
-            store: store.clone(),
-            health: Arc::new(ChannelHealth::new("feishu")),
-            codes: Codes::in_folder(Path::new("/nowhere")),
-            mailbox: Mailbox::new().unwrap(),
-            board: Board::new(),
-            files: Arc::new(NoFiles),
-            wants_room: Default::default(),
-            identity: Default::default(),
-            chats: Default::default(),
-            config,
-        };
+        let (bot, stop) = bot(store.clone());
         let (queue, inbox) = session_queue();
         Self {
-            intake: Intake::new(Arc::new(bot), queue),
+            intake: Intake::new(bot, queue),
             store,
             inbox,
             _stop: stop,

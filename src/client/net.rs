@@ -93,7 +93,7 @@ impl Net {
         self.order(Order::Send(text));
     }
 
-    /// Connects now instead of at the next try.
+    /// Connects now instead of at the next try, and again after short pauses if nobody is there yet.
     pub(super) fn retry_now(&mut self) {
         self.order(Order::RetryNow);
     }
@@ -130,6 +130,12 @@ enum Lost {
     Gone(String),
 }
 
+/// Why the wait for the next try is over.
+enum Woken {
+    Due,
+    Asked,
+}
+
 impl Worker {
     fn run(mut self) {
         let mut n_failed = 0;
@@ -153,20 +159,27 @@ impl Worker {
                 retry_ms,
                 is_refused,
             };
-            if self.events.send(down).is_err() || !self.wait(retry) {
+            if self.events.send(down).is_err() {
                 return;
+            }
+            match self.wait(retry) {
+                None => return,
+                // Somebody expects a gateway soon: it is looked for often again.
+                Some(Woken::Asked) => n_failed = 0,
+                Some(Woken::Due) => {}
             }
         }
     }
 
-    /// Waits for the next try; false if `main` has gone.
-    fn wait(&self, pause: Duration) -> bool {
+    /// Waits for the next try; `None` if `main` has gone.
+    fn wait(&self, pause: Duration) -> Option<Woken> {
         let until = std::time::Instant::now() + pause;
         loop {
             match self.orders.recv_deadline(until) {
                 Ok(Order::Send(_)) => {}
-                Ok(Order::RetryNow) | Err(RecvTimeoutError::Timeout) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(Order::RetryNow) => return Some(Woken::Asked),
+                Err(RecvTimeoutError::Timeout) => return Some(Woken::Due),
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }

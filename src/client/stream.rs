@@ -131,4 +131,19 @@ mod tests {
             "{n_made} lines in {n_frames} frames"
         );
     }
+
+    #[test]
+    fn a_paragraph_without_end_is_laid_out_as_a_whole_would_be() {
+        let piece = "先看一下目录里有什么,再按 **年份** 移动 all the files（one by one），👨‍👩‍👧 🇨🇳🇨🇳 e\u{301}  `ls`。longlonglonglonglonglonglonglonglongword ";
+        let text = piece.repeat(6);
+        for width in [7, 40] {
+            let cx = Context { width, ..cx() };
+            let mut streamed = Streamed::default();
+            for (end, _) in text.char_indices().skip(1) {
+                let shown = streamed.rows(1, &text[..end], &cx);
+                let whole = answer_rows(&text[..end], true, &cx, None);
+                assert_eq!(shown, whole, "{width}: {:?}", &text[..end]);
+            }
+        }
+    }
 }

@@ -14,6 +14,8 @@ mod clients;
 mod commands;
 mod compress;
 mod detail;
+mod ending;
+mod journal;
 mod ops;
 mod outage;
 mod outbox;
@@ -29,6 +31,7 @@ mod times;
 mod title;
 mod transcript;
 mod updates;
+mod watcher;
 mod wording;
 mod worker;
 

@@ -1,5 +1,5 @@
 //! One turn from its input to its answer, on a `turn-N` thread: loads the dialog, runs the agent loop, stores each
-//! step, answers.
+//! step (`journal`), answers (`ending`).
 //!
 //! Commits: a plain turn makes one durable commit here (its end); a tool round makes two more. The turn's start is a
 //! relaxed write: losing it costs nothing but a count. Whoever finds the turn ended from outside (a `/stop` that was
@@ -9,37 +9,34 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::active::TurnControl;
 use super::apply::shown_input;
-use super::compress::{self, Compactor, Owner};
+use super::compress;
 use super::detail::meter_of_turn;
+use super::ending::{Ended, end_messages, store_delivery};
+use super::journal::{StepJournal, store_step};
 use super::outage::persist;
-use super::replies::{Replies, answer_reply, error_reply};
-use super::{Deps, approvals, prompt, steer, wording};
+use super::replies::{Replies, error_reply};
+use super::watcher::Watcher;
+use super::{Deps, prompt, wording};
 use crate::agent::compress::shown;
 use crate::agent::{
-    INTERRUPTED, Journal, JournalError, Measured, Permit, Question, Room, Roomier, Setup, SoFar,
-    Step, TurnEnd, TurnResult, Watch, legalise, run_turn, unanswered_calls,
+    INTERRUPTED, Measured, Setup, Step, TurnEnd, TurnResult, legalise, run_turn, unanswered_calls,
 };
 use crate::bus::{Body, ErrorCode, Meter};
-use crate::chat::{
-    Attachment, CallRecord, Image, Message, Part, Role, SessionId, StopReason, ToolCall,
-    ToolResult, Usage,
-};
+use crate::chat::{Attachment, Message, Part, Role, SessionId, ToolResult, Usage};
 use crate::observability::{Event, Part as HealthPart, crash_point};
 use crate::providers::ProviderError;
 use crate::storage::{
-    Context, Delivery, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
+    Context, DialogKey, InboxId, InboxRow, Outcome, Prompt, StorageError, StoredMessage,
     StoredReply, TurnId, TurnState, Tx,
 };
 use crate::tools::random_hex;
 
 /// A turn that is begun this often without an end is given up: it may be what ends the process.
 const MAX_ATTEMPTS: u32 = 3;
-/// Tool results shown to clients are cut to this many characters; the model's copy is longer.
-const SHOWN_RESULT_CHARS: usize = 4_000;
 
 /// A turn to run.
 pub(super) struct TurnJob {
@@ -559,320 +556,5 @@ impl<'a> Turn<'a> {
         let (session, ends) = (&self.job.session, (turn, self.job.input));
         store_delivery(self.deps, tx, session, ends, &ended.reply.text, now)?;
         Ok(true)
-    }
-}
-
-/// Stores the delivery of what ended a turn, where the channel pushes; a turn has one delivery.
-pub(super) fn store_delivery(
-    deps: &Deps,
-    tx: &Tx<'_>,
-    session: &SessionId,
-    (turn, input): (TurnId, InboxId),
-    text: &str,
-    now: SystemTime,
-) -> Result<(), StorageError> {
-    if !deps.pushing.contains(&session.channel) {
-        return Ok(());
-    }
-    let delivery = Delivery {
-        route: session.route(),
-        body: text.to_owned(),
-        idempotency_key: format!("turn-{}", turn.0),
-        input: Some(input),
-    };
-    tx.add_delivery(&delivery, now)
-}
-
-/// Stores what stands in the history of a turn that ends without its own doing: the person's message, if no step stored
-/// it, and a remark.
-pub(super) fn end_messages(
-    tx: &Tx<'_>,
-    dialog: DialogKey,
-    turn: TurnId,
-    input: InboxId,
-    note: &str,
-    now: SystemTime,
-) -> Result<(), StorageError> {
-    let mut messages = Vec::new();
-    if !tx.has_messages(turn)?
-        && let Some(row) = tx.input(input)?
-    {
-        let files = tx.attachment_names(input)?;
-        let text = shown_input(&row.content, files.iter().map(String::as_str));
-        messages.push(Message::text(Role::User, text));
-    }
-    messages.push(Message {
-        role: Role::Assistant,
-        parts: vec![Part::Note(note.to_owned())],
-        native: None,
-    });
-    tx.append_messages(dialog, turn, &messages, now)
-}
-
-/// A turn's end as stored and answered.
-struct Ended {
-    state: TurnState,
-    reply: StoredReply,
-    /// For people, where no answer stands in the history.
-    note: Option<String>,
-    stop: Option<StopReason>,
-    /// The model or its filter would decline what was said again, and with it everything that is said later.
-    declined: bool,
-}
-
-impl Ended {
-    fn answered(text: String, stop: StopReason) -> Self {
-        Self {
-            state: TurnState::Done,
-            reply: answer_reply(text),
-            note: None,
-            stop: Some(stop),
-            declined: stop == StopReason::Refused,
-        }
-    }
-
-    fn stopped(words: &str) -> Self {
-        Self {
-            state: TurnState::Stopped,
-            reply: error_reply(ErrorCode::Stopped, words),
-            note: Some(words.to_owned()),
-            stop: None,
-            declined: false,
-        }
-    }
-
-    fn failed(code: ErrorCode, text: String) -> Self {
-        Self {
-            state: TurnState::Failed,
-            reply: error_reply(code, &text),
-            note: Some(text),
-            stop: None,
-            declined: false,
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        match self.state {
-            TurnState::Done | TurnState::Running => Outcome::Done,
-            TurnState::Failed => Outcome::Failed,
-            TurnState::Stopped => Outcome::Stopped,
-        }
-    }
-}
-
-fn store_step(
-    tx: &Tx<'_>,
-    dialog: DialogKey,
-    turn: TurnId,
-    step: &Step,
-    now: SystemTime,
-) -> Result<(), StorageError> {
-    if !step.messages.is_empty() {
-        tx.append_messages(dialog, turn, &step.messages, now)?;
-    }
-    for record in &step.ended {
-        tx.use_approval(turn, &record.call_id)?;
-        tx.end_call(turn, record)?;
-    }
-    for (call_id, name) in &step.started {
-        tx.use_approval(turn, call_id)?;
-        tx.start_call(turn, call_id, name, now)?;
-    }
-    for call in &step.model_calls {
-        tx.record_model_call(turn, call)?;
-    }
-    // Of a call that took several requests the counts may be their sum.
-    if let Some(call) = step.model_calls.iter().rfind(|call| call.outcome == "ok") {
-        tx.note_tokens(dialog, call.usage.total().filter(|_| call.attempts == 1))?;
-    }
-    Ok(())
-}
-
-/// Stores the steps in the middle of a turn.
-struct StepJournal<'a> {
-    deps: &'a Deps,
-    job: &'a TurnJob,
-    turn: TurnId,
-    /// A prompt that the database does not have yet.
-    prompt: Option<Prompt>,
-    /// Another process has begun this turn.
-    resumed: bool,
-}
-
-impl StepJournal<'_> {
-    /// Commits something about the turn, unless it was ended from outside.
-    fn write(
-        &self,
-        store: impl Fn(&Tx<'_>) -> Result<(), StorageError>,
-    ) -> Result<(), JournalError> {
-        let stored = persist(self.deps, self.job, || {
-            self.deps.db.write(|tx| {
-                let runs = tx.turn_runs(self.turn)?;
-                if runs {
-                    store(tx)?;
-                }
-                Ok(runs)
-            })
-        });
-        match stored {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(JournalError),
-            Err(error) => {
-                log::error!(
-                    "a step of turn {} could not be stored: {error}",
-                    self.turn.0
-                );
-                Err(JournalError)
-            }
-        }
-    }
-}
-
-impl Journal for StepJournal<'_> {
-    fn may_ask(&mut self) -> Result<(), String> {
-        let budget = self.deps.budget.as_ref();
-        match budget.and_then(|budget| budget.refusal(&self.deps.db, SystemTime::now())) {
-            Some(refusal) => Err(refusal),
-            None => Ok(()),
-        }
-    }
-
-    fn commit(&mut self, step: Step) -> Result<(), JournalError> {
-        // What a call gave after the process began to end is not known to be complete: the next process says so.
-        if self.job.control.is_cut_off() {
-            return Err(JournalError);
-        }
-        crash_point("step-begun");
-        let stored = self.write(|tx| {
-            if let Some(prompt) = &self.prompt {
-                tx.set_prompt(self.job.dialog, prompt)?;
-            }
-            store_step(tx, self.job.dialog, self.turn, &step, SystemTime::now())
-        });
-        crash_point("step-stored");
-        stored?;
-        self.prompt = None;
-        Ok(())
-    }
-
-    fn so_far(&mut self) -> Result<SoFar, JournalError> {
-        if !self.resumed {
-            return Ok(SoFar::default());
-        }
-        let read = persist(self.deps, self.job, || {
-            self.deps.db.read(|tx| {
-                Ok(SoFar {
-                    calls: tx.call_prints(self.turn)?,
-                    tokens: tx.turn_tokens(self.turn)?,
-                })
-            })
-        });
-        read.map_err(|error| {
-            log::error!("turn {} cannot be read: {error}", self.turn.0);
-            JournalError
-        })
-    }
-
-    fn ask(&mut self, question: &Question<'_>) -> Result<Permit, JournalError> {
-        let permit = approvals::ask(self.deps, self.job, self.turn, question).map_err(|error| {
-            log::error!("a question could not be stored: {error}");
-            JournalError
-        })?;
-        // The next process asks again.
-        if self.job.control.is_cut_off() {
-            return Err(JournalError);
-        }
-        Ok(permit)
-    }
-
-    fn joined(&mut self) -> Result<Vec<Message>, JournalError> {
-        if self.job.control.is_cut_off() {
-            return Err(JournalError);
-        }
-        let failed = |error| {
-            log::error!("what joins turn {} cannot be read: {error}", self.turn.0);
-            JournalError
-        };
-        steer::join(self.deps, self.job, self.turn, failed, |store| {
-            self.write(|tx| store(tx))
-        })
-    }
-
-    fn make_room(&mut self, why: Room) -> Result<Option<Roomier>, JournalError> {
-        let watch = Watcher { job: self.job };
-        let compactor = Compactor {
-            deps: self.deps,
-            dialog: self.job.dialog,
-            session: &self.job.session,
-            owner: Owner::Turn(self.turn),
-            cancel: &self.job.control.cancel,
-            notice: &|text| watch.notice(text),
-        };
-        compactor.for_turn(why)
-    }
-
-    fn refuse_images(&mut self) -> Result<(), JournalError> {
-        self.write(|tx| tx.replace_images(self.job.dialog, Image::refused_note))
-    }
-}
-
-/// Passes what happens in a turn on to the clients that asked for it.
-struct Watcher<'a> {
-    job: &'a TurnJob,
-}
-
-impl Watch for Watcher<'_> {
-    fn delta(&self, text: &str, reasoning: bool) {
-        self.job.replies.tell(
-            |caller| caller.wants.deltas,
-            || Body::Delta {
-                text: text.into(),
-                reasoning,
-            },
-        );
-    }
-
-    fn notice(&self, text: &str) {
-        self.job.replies.tell(
-            |_| true,
-            || Body::Notification {
-                content: text.to_owned(),
-            },
-        );
-    }
-
-    fn tool_started(&self, call: &ToolCall) {
-        self.job.replies.tell(
-            |caller| caller.wants.tools,
-            || Body::ToolStarted {
-                call_id: call.id.clone(),
-                name: call.name.clone(),
-                arguments: call.arguments.clone(),
-            },
-        );
-    }
-
-    fn tool_output(&self, call_id: &str, text: &str) {
-        self.job.replies.tell(
-            |caller| caller.wants.tools,
-            || Body::ToolOutput {
-                call_id: call_id.to_owned(),
-                text: text.to_owned(),
-            },
-        );
-    }
-
-    fn tool_finished(&self, record: &CallRecord, content: &str) {
-        crash_point("tool-ran");
-        self.job.replies.tell(
-            |caller| caller.wants.tools,
-            || Body::ToolFinished {
-                call_id: record.call_id.clone(),
-                name: record.name.clone(),
-                is_error: record.state != crate::chat::CallState::Done,
-                took: record.took.max(Duration::from_micros(1)),
-                content: content.chars().take(SHOWN_RESULT_CHARS).collect(),
-            },
-        );
     }
 }

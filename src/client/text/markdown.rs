@@ -9,7 +9,7 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, T
 
 use super::code::colour;
 use super::memo::Memo;
-use super::rows::{Look, Role, Row, Rows, Styled};
+use super::rows::{Grown, Look, Role, Row, Rows, Styled};
 use super::table::Table;
 use super::width::Widths;
 
@@ -356,16 +356,16 @@ impl<'a> Writer<'a> {
         let first = self.next_prefix();
         let rest = self.next_prefix();
         let (width, widths) = (self.width, self.widths);
-        self.lay((&line, &first, &rest), || {
-            line.rows(width, &first, &rest, widths)
+        self.lay((&line, &first, &rest), |last| {
+            line.rows_after(last, width, &first, &rest, widths)
         });
     }
 
     /// Writes the rows of a line, those that were kept under its key or new ones.
-    fn lay(&mut self, key: impl Hash, make: impl FnOnce() -> Rows) {
+    fn lay(&mut self, key: impl Hash, make: impl FnOnce(Option<&mut Grown>) -> Rows) {
         let rows = match &mut self.memo {
-            Some(memo) => memo.rows(&key, make),
-            None => make(),
+            Some(memo) => memo.rows(&key, |last| make(Some(last))),
+            None => make(None),
         };
         self.out.extend(rows);
     }
@@ -378,8 +378,8 @@ impl<'a> Writer<'a> {
             let mut first = self.next_prefix();
             first.push("  ", Look::default());
             let (width, widths) = (self.width, self.widths);
-            self.lay((line, &language, &first), || {
-                colour(line, &language).rows(width, &first, &first, widths)
+            self.lay((line, &language, &first), |last| {
+                colour(line, &language).rows_after(last, width, &first, &first, widths)
             });
         }
         self.wants_gap = true;

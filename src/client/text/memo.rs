@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use super::rows::Rows;
+use super::rows::{Grown, Rows};
 
 /// The lines of one text.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(in crate::client) struct Memo {
     /// Those of this round.
     used: HashMap<u64, Rows>,
     keys: RandomState,
+    /// The line that was laid out last; it is the one that grows.
+    grown: Grown,
     /// How many were laid out.
     #[cfg(test)]
     pub(in crate::client) n_made: usize,
@@ -22,7 +24,7 @@ pub(in crate::client) struct Memo {
 
 impl Memo {
     /// Returns the rows of a line; `make` lays it out if it was in neither round.
-    pub(super) fn rows(&mut self, key: &impl Hash, make: impl FnOnce() -> Rows) -> Rows {
+    pub(super) fn rows(&mut self, key: &impl Hash, make: impl FnOnce(&mut Grown) -> Rows) -> Rows {
         let key = self.keys.hash_one(key);
         if let Some(rows) = self.used.get(&key) {
             return rows.clone();
@@ -32,7 +34,7 @@ impl Memo {
             {
                 self.n_made += 1;
             }
-            make()
+            make(&mut self.grown)
         });
         self.used.insert(key, rows.clone());
         rows
@@ -54,7 +56,7 @@ mod tests {
         let mut memo = Memo::default();
         let mut round = |lines: &[&str]| {
             for line in lines {
-                let rows = memo.rows(line, || vec![Row::of(*line, Default::default())]);
+                let rows = memo.rows(line, |_| vec![Row::of(*line, Default::default())]);
                 assert_eq!(rows[0].text(), *line);
             }
             memo.end_round();

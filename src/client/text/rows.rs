@@ -167,19 +167,57 @@ impl Styled {
         other: &Row,
         widths: Widths,
     ) -> Rows {
-        let mut rows = Vec::new();
-        let mut from = 0;
-        for line in self.text.split('\n') {
+        self.rows_after(None, width, first, other, widths)
+    }
+
+    /// The same for a text that has perhaps only grown: rows that cannot have changed are taken from the last time.
+    pub(super) fn rows_after(
+        &self,
+        last: Option<&mut Grown>,
+        width: usize,
+        first: &Row,
+        other: &Row,
+        widths: Widths,
+    ) -> Rows {
+        let (mut rows, mut starts, mut from) = match &last {
+            Some(last) => last.kept(self, first, other),
+            None => Default::default(),
+        };
+        for line in self.text[from..].split('\n') {
             let room = |prefix: &Row| width.saturating_sub(prefix.width(widths));
             let lead = if rows.is_empty() { first } else { other };
             for cut in wrap(line, room(lead), room(other), widths, true) {
                 let mut row = if rows.is_empty() { first } else { other }.clone();
                 self.copy(from + cut.start, from + cut.shown_end, &mut row);
                 rows.push(row);
+                starts.push(from + cut.start);
             }
             from += line.len() + 1;
         }
+        if let Some(last) = last {
+            *last = Grown {
+                of: self.clone(),
+                first: first.clone(),
+                other: other.clone(),
+                rows: rows.clone(),
+                starts,
+            };
+        }
         rows
+    }
+
+    /// Tells whether two texts are the same up to a place, looks included.
+    fn agrees(&self, other: &Self, upto: usize) -> bool {
+        let runs = |of: &Self| {
+            let n = of.runs.partition_point(|(end, _)| *end < upto);
+            of.runs
+                .iter()
+                .take(n + 1)
+                .map(|(end, look)| ((*end).min(upto), *look))
+                .collect::<Vec<_>>()
+        };
+        self.text.as_bytes().get(..upto) == other.text.as_bytes().get(..upto)
+            && runs(self) == runs(other)
     }
 
     /// Copies a range with its looks.
@@ -193,5 +231,33 @@ impl Styled {
             start = stop;
             at += 1;
         }
+    }
+}
+
+/// How a text was laid out the last time; for one width.
+#[derive(Default)]
+pub(super) struct Grown {
+    of: Styled,
+    first: Row,
+    other: Row,
+    rows: Rows,
+    /// Where in the text each row begins.
+    starts: Vec<usize>,
+}
+
+impl Grown {
+    /// Returns the rows that are the same for another text, where they begin, and where the next one does. Where a row ends
+    /// depends on what stands behind it, but no further than the next row: the last two are not kept.
+    fn kept(&self, text: &Styled, first: &Row, other: &Row) -> (Rows, Vec<usize>, usize) {
+        let n = self.rows.len().saturating_sub(2);
+        let is_same = n > 0
+            && self.first == *first
+            && self.other == *other
+            && text.agrees(&self.of, self.starts[n]);
+        if !is_same {
+            return Default::default();
+        }
+        let starts = self.starts[..n].to_vec();
+        (self.rows[..n].to_vec(), starts, self.starts[n])
     }
 }

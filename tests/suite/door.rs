@@ -338,12 +338,12 @@ fn a_host_that_is_not_ours_is_named() {
 #[test]
 fn a_client_that_does_not_read_is_dropped_alone() {
     let stage = Stage::with_model(ModelServer::start(|_| {
-        Answer::text(&"word ".repeat(20_000))
+        Answer::text(&format!("{} ", "word".repeat(250)).repeat(1_000))
     }));
     let mut deaf = Client::hello(stage.gateway.port(), &["stream"]);
     let mut other = stage.client();
     let quick = json!({"type": "user_input", "content": "hi", "chat_id": "other"});
-    // Far more than sockets buffer; the deltas of each answer are many times its length.
+    // Far more than sockets buffer: each answer is a megabyte, told twice.
     for _ in 0..20 {
         deaf.say("talk");
     }

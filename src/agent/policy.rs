@@ -156,8 +156,8 @@ const BLOCKED: [&str; 27] = [
     "passwd", "chpasswd", "useradd", "userdel", "usermod", "visudo", "swapoff", "picobot",
 ];
 
-/// Tools that change the machine: guests may not have them used.
-const NOT_FOR_GUESTS: [&str; 4] = ["bash", "process", "file_write", "file_edit"];
+/// Tools that change the machine or reach other people: guests may not have them used.
+const NOT_FOR_GUESTS: [&str; 5] = ["bash", "process", "file_write", "file_edit", "send_message"];
 
 /// All rules.
 #[derive(Debug, Clone, Default)]
@@ -188,8 +188,8 @@ impl ApprovalPolicy {
     pub fn judge(&self, tool: &str, action: &Action) -> Verdict {
         if self.is_for_guests && NOT_FOR_GUESTS.contains(&tool) {
             return Verdict::Deny(
-                "Not allowed: only the bot's owners may have commands run or files changed, and the person who asked is \
-                 none. Say so."
+                "Not allowed: only the bot's owners may have commands run, files changed or messages sent, and the \
+                 person who asked is none. Say so."
                     .to_owned(),
             );
         }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, bounded};
 
+use super::courier::OutboxCourier;
 use super::offer::offer;
 use super::{door, private};
 use crate::agent::{ApprovalPolicy, Candidate, Decision, Models, Rule, TurnLimits};
 use crate::bus::Sink;
 use crate::channels::outbound::PushChannels;
-use crate::chat::Price;
+use crate::chat::{ChannelId, Price};
 use crate::config::{
     ApprovalDecision, ApprovalsConfig, Config, ProviderConfig, ProviderKind, SandboxLevel, Secret,
 };
@@ -27,7 +28,7 @@ use crate::sandbox::{Level, Policy, Sandbox};
 use crate::session::{Agent, Approvals, Budget, ContextLimits, Deps, Facts};
 use crate::storage::{Backups, Db};
 use crate::tools::{
-    self, Bash, BashSettings, Processes, Registry, ResultLimits, WebSettings, Workspace,
+    self, Bash, BashSettings, Courier, Processes, Registry, ResultLimits, WebSettings, Workspace,
     WorkspaceOptions,
 };
 
@@ -79,8 +80,22 @@ pub(super) fn parts(
     let sandbox = Arc::new(Sandbox::new(policy_of(launch)));
     let redactor = redactor(launch);
     let processes = Processes::new(sandbox.clone(), redactor.clone());
-    let (registry, specs) = offered(config, sandbox.clone(), processes.clone(), front.port);
     let (outbox_wake, woken) = bounded(1);
+    let pushing: HashSet<ChannelId> = pushers.keys().cloned().collect();
+    let courier = (!pushing.is_empty()).then(|| {
+        Arc::new(OutboxCourier {
+            db: db.clone(),
+            pushing: pushing.clone(),
+            wake: outbox_wake.clone(),
+        }) as Arc<dyn Courier>
+    });
+    let (registry, specs) = offered(
+        config,
+        sandbox.clone(),
+        processes.clone(),
+        front.port,
+        courier,
+    );
     Ok(Parts {
         deps: Deps {
             db,
@@ -94,7 +109,7 @@ pub(super) fn parts(
             workspace,
             health,
             observers,
-            pushing: pushers.keys().cloned().collect::<HashSet<_>>(),
+            pushing,
             outbox_wake,
             max_turns: config.gateway.max_concurrent_turns,
             budget: budget(config),
@@ -145,15 +160,19 @@ pub fn backups(config: &Config) -> Backups {
     )
 }
 
-/// The tools as they run, and what models are told of them. `own_port` is the gateway's, 0 if there is none.
+/// The tools as they run, and what models are told of them. `own_port` is the gateway's, 0 if there is none; `courier`
+/// takes messages for channels that push, if there are such channels.
 pub(super) fn offered(
     config: &Config,
     sandbox: Arc<Sandbox>,
     processes: Processes,
     own_port: u16,
+    courier: Option<Arc<dyn Courier>>,
 ) -> (Registry, Vec<ToolSpec>) {
     let bash = bash(config, sandbox, processes);
-    offer(tools::builtin(bash, web(config, own_port)))
+    let mut tools = tools::builtin(bash, web(config, own_port));
+    tools.extend(courier.map(tools::send_message));
+    offer(tools)
 }
 
 /// Masks what the configuration calls secret, and the token.

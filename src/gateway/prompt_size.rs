@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::build::{Launch, offered};
 use crate::agent::system_prompt;
+use crate::chat::SessionId;
 use crate::config::{AGENTS_TEMPLATE, USER_TEMPLATE};
 use crate::providers::{estimate_text, estimate_tools};
 use crate::sandbox::Sandbox;
-use crate::tools::Processes;
+use crate::tools::{Courier, Processes};
 
 /// One part of the prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +50,9 @@ pub fn prompt_parts(launch: &Launch) -> Vec<PromptPart> {
     }
     let sandbox = Arc::new(Sandbox::new(super::build::policy_of(launch)));
     let processes = Processes::new(sandbox.clone(), launch.redactor.clone());
-    let (_, specs) = offered(&launch.config, sandbox, processes, 0);
+    let pushes = launch.config.channels.feishu.iter().any(|bot| bot.enabled);
+    let courier = pushes.then(|| Arc::new(Nobody) as Arc<dyn Courier>);
+    let (_, specs) = offered(&launch.config, sandbox, processes, 0, courier);
     parts.extend(specs.iter().map(|spec| {
         PromptPart {
             name: format!("tool {}", spec.name),
@@ -65,6 +68,15 @@ pub fn prompt_parts(launch: &Launch) -> Vec<PromptPart> {
         }
     }));
     parts
+}
+
+/// Stands where messages would be taken; nothing is sent here.
+struct Nobody;
+
+impl Courier for Nobody {
+    fn post(&self, _: &SessionId, _: Option<&str>, _: &str) -> Result<String, String> {
+        Err("nothing is sent while sizes are counted".to_owned())
+    }
 }
 
 fn rounded(tokens: f64) -> u32 {

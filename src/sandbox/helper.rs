@@ -223,6 +223,7 @@ impl Supervisor {
         if sweeper.is_some() || seen <= FEW_PROCESSES {
             let _ = setpriority_process(None, 0);
         }
+        let end = Instant::now() + HUNT_BUDGET;
         let hunted = match sweeper {
             Some(sweeper) => self.sweep_all(sweeper, seen),
             None => hunt(getpid().as_raw_pid(), HUNT_BUDGET, &mut || {
@@ -233,8 +234,13 @@ impl Supervisor {
                 self.childless
             }),
         };
+        // Who is no longer seen has died since the last look, or is hidden with all of /proc.
+        while hunted.survivors == 0 && !self.childless && Instant::now() < end {
+            wait::for_input(&self.wake, SETTLE);
+            self.drain();
+            self.pounce();
+        }
         Hunt {
-            // A child that is left although no process can be seen: /proc is hidden from us.
             survivors: hunted.survivors.max(usize::from(!self.childless)),
             ..hunted
         }

@@ -415,6 +415,6 @@ fn decide(
     Ok(dialog.map(|dialog| dialog.session))
 }
 
-const DENIED: &str = "Not allowed: the person said no. Do not try the same in other words; go on without it, or ask what \
+const DENIED: &str = "Not allowed: approval was denied. Do not try the same in other words; go on without it, or ask what \
                       they want instead.";
 const EXPIRED: &str = "Not allowed: nobody answered in time. Say what you would have done; the person can ask for it again.";

@@ -160,6 +160,30 @@ impl Tx<'_> {
         Ok(row)
     }
 
+    /// Tells whether a chat has ever had a dialog.
+    pub fn is_known_chat(&self, route: &Route) -> Result<bool, StorageError> {
+        Ok(self
+            .sql
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dialogs WHERE channel = ?1 AND chat = ?2)",
+            )?
+            .query_row(
+                params![route.channel.as_str(), route.chat.as_str()],
+                |row| row.get(0),
+            )?)
+    }
+
+    /// Returns the chats of a channel, last used first; reads all its dialogs.
+    pub fn chats_of(&self, channel: &ChannelId, limit: usize) -> Result<Vec<String>, StorageError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT chat FROM dialogs WHERE channel = ?1
+             GROUP BY chat ORDER BY max(updated_at) DESC LIMIT ?2",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let chats = statement.query_map(params![channel.as_str(), limit], |row| row.get(0))?;
+        Ok(chats.collect::<Result<_, _>>()?)
+    }
+
     /// Tells whether a dialog is the current one of its chat.
     pub fn is_current(&self, dialog: DialogKey) -> Result<bool, StorageError> {
         Ok(self

@@ -22,6 +22,7 @@ mod registry;
 mod schema;
 mod search;
 mod seen;
+mod send_message;
 mod similar;
 mod spill;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use processes::{ProcessInfo, ProcessPort, Processes};
 pub(crate) use random::random_hex;
 pub use registry::Registry;
 pub use schema::typed_schema;
+pub use send_message::{Courier, send_message};
 pub use spill::{MAX_RESULT_CHARS, Spill, Spilled, fit};
 pub use typed::TypedTool;
 pub use web::{Resolve, WebSettings};

@@ -38,9 +38,8 @@ pub(crate) fn per_piece(_setup: &Setup) -> Vec<Row> {
         .map(|(kind, adapter)| {
             // What the first call sets up belongs to no answer.
             ask(&**adapter, PLAIN);
-            let (short, _) = ask(&**adapter, PLAIN);
-            let (long, pieces) = ask(&**adapter, LONG);
-            assert_eq!(pieces, LONG_PIECES);
+            let short = ask(&**adapter, PLAIN);
+            let long = ask(&**adapter, LONG);
             let each = (long - short) as f64 / LONG_PIECES as f64;
             Row::at_most(
                 &format!("allocations for each piece of an answer, {kind}"),
@@ -52,8 +51,8 @@ pub(crate) fn per_piece(_setup: &Setup) -> Vec<Row> {
         .collect()
 }
 
-/// Asks and returns the allocations and the pieces of text.
-fn ask(adapter: &dyn Provider, text: &str) -> (u64, usize) {
+/// Asks, checks that the whole answer was passed on, and returns the allocations.
+fn ask(adapter: &dyn Provider, text: &str) -> u64 {
     let model = ModelSpec {
         model_id: "bench".to_owned(),
         temperature: None,
@@ -66,11 +65,18 @@ fn ask(adapter: &dyn Provider, text: &str) -> (u64, usize) {
         tools: &[],
         messages: &[Message::text(Role::User, text)],
     };
-    let mut pieces = 0;
-    let mut on_delta = |delta: Delta<'_>| pieces += usize::from(matches!(delta, Delta::Text(_)));
+    let mut passed = 0;
+    let mut on_delta = |delta: Delta<'_>| {
+        if let Delta::Text(text) = delta {
+            passed += text.len();
+        }
+    };
     let cancel = CancelToken::new();
+    let mut answer = String::new();
     let counted = allocation_counter::measure(|| {
-        adapter.stream(&request, &mut on_delta, &cancel).unwrap();
+        let reply = adapter.stream(&request, &mut on_delta, &cancel).unwrap();
+        answer = reply.message.visible_text();
     });
-    (counted.count_total, pieces)
+    assert_eq!(passed, answer.len());
+    counted.count_total
 }

@@ -120,7 +120,11 @@ fn enter(state: State, client: &mut Client, reached: &Receiver<Instant>, marker:
     match state {
         State::Headers => client.say(DEAF),
         State::MidStream => client.say(HANG),
-        State::Retry => client.say(LATER),
+        State::Retry => {
+            // A service that only fails is soon left alone.
+            client.ask(PLAIN);
+            client.say(LATER);
+        }
         State::Bash | State::Approval => client.say(&bash),
         State::Compression => {
             client.renew();

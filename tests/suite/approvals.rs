@@ -88,7 +88,7 @@ fn a_person_allows_once_and_denies_once() {
     assert_eq!(end["content"], "One of two.");
     assert!(stage.home.workspace().join("a.txt").exists());
     assert!(!stage.home.workspace().join("b.txt").exists());
-    assert!(last_result(&stage).contains("the person said no"));
+    assert!(last_result(&stage).contains("approval was denied"));
     stage.requests(3);
 }
 

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use picobot::chat::SessionId;
 use picobot::sandbox::{Policy, Sandbox};
-use picobot::tools::{Bash, BashSettings, Processes, Tool, WebSettings, builtin};
+use picobot::tools::{
+    Bash, BashSettings, Courier, Processes, Tool, WebSettings, builtin, send_message,
+};
 use serde_json::Value;
 
 /// What no schema says: stands above the table of a tool.
-const NOTES: [(&str, &str); 10] = [
+const NOTES: [(&str, &str); 11] = [
     (
         "calculator",
         "Expressions with units of percent, functions and statistics; exact where numbers are.",
@@ -61,6 +64,12 @@ const NOTES: [(&str, &str); 10] = [
         "process",
         "For commands that `bash` started in the background. A look waits for news a second at least.",
     ),
+    (
+        "send_message",
+        "Only there when a channel that pushes is configured (Feishu). Pictures become part of the message, other files follow it; \
+         1 byte to 30 MB each, at most 10. Another chat must have written to the bot before, and asks a person first, unless a rule \
+         allows it; \"always\" holds for that chat. It is stored before the call ends, sent in order and tried again.",
+    ),
 ];
 
 const HEAD: &str = "\
@@ -75,6 +84,15 @@ end shown. The same call with the same result is pointed out at the third time a
 stored with its duration, outcome and size. `picobot prompt-size` prints what each tool costs in every request.
 ";
 
+/// Takes nothing; only the tool's words are of use here.
+struct Nobody;
+
+impl Courier for Nobody {
+    fn post(&self, _: &SessionId, _: Option<&str>, _: &str) -> Result<String, String> {
+        Err("nothing is sent".to_owned())
+    }
+}
+
 fn page() -> String {
     let sandbox = Arc::new(Sandbox::new(Policy::new(0o022)));
     let bash = Bash::new(BashSettings {
@@ -83,7 +101,8 @@ fn page() -> String {
         processes: Processes::new(sandbox, Arc::default()),
     });
     let mut out = HEAD.to_owned();
-    for tool in builtin(Some(bash), WebSettings::default()) {
+    let tools = builtin(Some(bash), WebSettings::default());
+    for tool in tools.into_iter().chain([send_message(Arc::new(Nobody))]) {
         section(&mut out, tool.as_ref());
     }
     out

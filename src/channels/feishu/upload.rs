@@ -1,7 +1,7 @@
 //! Files that an answer names: pictures become part of it, other files follow it. Runs on `feishu-send`.
 //!
 //! An answer names a file with a Markdown link to a path of the workspace, outside of code: `![chart](out/chart.png)`,
-//! `[the report](out/report.pdf)`. What may be read is decided by [`Files`], not here.
+//! `[the report](out/report.pdf)`, `[a path with blanks](<out/the report.pdf>)`. What may be read is decided by [`Files`], not here.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ pub trait Files: Send + Sync {
 /// A link to a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Named {
-    /// Of the path in the text.
+    /// Of the path in the text, with the brackets around it if there are any.
     at: Range<usize>,
     path: String,
     is_image: bool,
@@ -90,8 +90,9 @@ pub(super) fn upload(
 }
 
 fn find(text: &str) -> Vec<Named> {
-    static LINK: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(!?)\[[^\]\n]*\]\(([^)\s]+)\)").expect("a valid pattern"));
+    static LINK: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(!?)\[[^\]\n]*\]\((<[^<>\n]+>|[^)\s]+)\)").expect("a valid pattern")
+    });
     let mut found = Vec::new();
     let mut in_fence = false;
     let mut start = 0;
@@ -104,10 +105,15 @@ fn find(text: &str) -> Vec<Named> {
                     continue;
                 };
                 let in_code = line[..mark.start()].matches('`').count() % 2 == 1;
-                if !in_code && is_path(path.as_str()) {
+                let name = path.as_str();
+                let inner = name
+                    .strip_prefix('<')
+                    .and_then(|name| name.strip_suffix('>'));
+                let name = inner.unwrap_or(name);
+                if !in_code && is_path(name) {
                     found.push(Named {
                         at: start + path.start()..start + path.end(),
-                        path: path.as_str().to_owned(),
+                        path: name.to_owned(),
                         is_image: !mark.as_str().is_empty(),
                     });
                 }
@@ -138,6 +144,18 @@ mod tests {
                 (named.path, named.is_image)
             })
             .collect();
+        let spaced = "![图](<out/图 1.png>) [b](<报告 (2).pdf>) [c](<https://x.example>)";
+        let found_spaced = find(spaced).into_iter().map(|named| {
+            assert_eq!(spaced[named.at.clone()], format!("<{}>", named.path));
+            (named.path, named.is_image)
+        });
+        assert_eq!(
+            found_spaced.collect::<Vec<_>>(),
+            [
+                ("out/图 1.png".to_owned(), true),
+                ("报告 (2).pdf".to_owned(), false)
+            ]
+        );
         let expected = [
             ("out/c.png".to_owned(), true),
             ("./r.pdf".to_owned(), false),

@@ -78,7 +78,7 @@ fn a_yes_lets_one_call_run() {
     assert_eq!(resolved(&rig, "1"), ApprovalOutcome::Denied);
     assert_eq!(rig.answer("1"), "done");
     assert_eq!(rig.runs.load(Ordering::SeqCst), 1);
-    assert!(last_result(&rig).contains("the person said no"));
+    assert!(last_result(&rig).contains("approval was denied"));
 }
 
 #[test]

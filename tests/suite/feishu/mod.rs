@@ -4,6 +4,7 @@ mod access;
 mod basics;
 mod cards;
 mod media;
+mod sending;
 mod service;
 mod soak;
 mod tls;

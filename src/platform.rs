@@ -11,6 +11,10 @@ use rustix::thread::UnshareFlags;
 #[cfg(target_env = "gnu")]
 const MAPPED_FROM: libc::c_int = 256 * 1024;
 
+/// So much free memory stays at hand before the allocator shrinks its heap, in bytes: less would be fetched anew each turn.
+#[cfg(target_env = "gnu")]
+const KEPT_FREE: libc::c_int = 2 * 1024 * 1024;
+
 /// Memory is given back at most this often: trimming costs a few milliseconds of faults afterwards.
 const TRIM_PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,7 @@ pub fn tune_allocator() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_FREE);
     }
 }
 

@@ -27,6 +27,9 @@ pub trait Files: Send + Sync {
 struct Named {
     /// Of the path in the text, with the brackets around it if there are any.
     at: Range<usize>,
+    /// Of the link in the text.
+    link: Range<usize>,
+    label: String,
     path: String,
     is_image: bool,
 }
@@ -69,6 +72,8 @@ pub(super) fn upload(
             })
         } else {
             api.upload_file(&name, &bytes).map(|(key, kind)| {
+                // The link would lead nowhere; the file follows.
+                out.replace_range(named.link, &named.label);
                 following.push(Following { key, kind });
             })
         };
@@ -91,7 +96,7 @@ pub(super) fn upload(
 
 fn find(text: &str) -> Vec<Named> {
     static LINK: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(!?)\[[^\]\n]*\]\((<[^<>\n]+>|[^)\s]+)\)").expect("a valid pattern")
+        Regex::new(r"(!?)\[([^\]\n]*)\]\((<[^<>\n]+>|[^)\s]+)\)").expect("a valid pattern")
     });
     let mut found = Vec::new();
     let mut in_fence = false;
@@ -101,7 +106,10 @@ fn find(text: &str) -> Vec<Named> {
             in_fence = !in_fence;
         } else if !in_fence {
             for link in LINK.captures_iter(line) {
-                let (Some(mark), Some(path)) = (link.get(1), link.get(2)) else {
+                let (Some(whole), Some(mark)) = (link.get(0), link.get(1)) else {
+                    continue;
+                };
+                let (Some(label), Some(path)) = (link.get(2), link.get(3)) else {
                     continue;
                 };
                 let in_code = line[..mark.start()].matches('`').count() % 2 == 1;
@@ -113,6 +121,8 @@ fn find(text: &str) -> Vec<Named> {
                 if !in_code && is_path(name) {
                     found.push(Named {
                         at: start + path.start()..start + path.end(),
+                        link: start + whole.start()..start + whole.end(),
+                        label: label.as_str().to_owned(),
                         path: name.to_owned(),
                         is_image: !mark.as_str().is_empty(),
                     });

@@ -378,6 +378,7 @@ fn files_that_an_answer_names_are_sent_along() {
     let log = office.service.log();
     let card = log["sent"][0]["content"].as_str().unwrap();
     assert!(card.contains("![chart](img_"), "{card}");
+    assert!(card.contains(" and the report, not "), "{card}");
     assert_eq!(log["sent"][1]["msg_type"], "file");
     let calls = log["calls"].as_array().unwrap();
     let uploads = calls

@@ -152,7 +152,7 @@ fn link(path: &str, workspace: &Workspace) -> Result<String, ToolError> {
     Ok(format!("{mark}[{label}](<{name}>)"))
 }
 
-/// By the name's ending, as the channels do.
+/// By the name's ending: what a chat can show in the text itself.
 fn is_picture(name: &str) -> bool {
     let ending = name.rsplit('.').next().unwrap_or_default();
     ["png", "jpg", "jpeg", "gif", "webp", "bmp"]

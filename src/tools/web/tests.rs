@@ -632,15 +632,17 @@ fn names(port: u16) -> Vec<String> {
     .collect()
 }
 
+/// All spellings of all forbidden addresses, and names that mean them.
+fn forbidden_spellings(port: u16) -> Vec<String> {
+    let addresses = FORBIDDEN.iter().flat_map(|ip| spellings(*ip, port));
+    addresses.chain(names(port)).collect()
+}
+
 #[test]
 fn no_spelling_of_a_forbidden_address_is_reached() {
     let forbidden = Server::start(|_| answer("200 OK", "", b"reached"));
     let port = forbidden.address.port();
-    let all: Vec<String> = FORBIDDEN
-        .iter()
-        .flat_map(|ip| spellings(*ip, port))
-        .chain(names(port))
-        .collect();
+    let all = forbidden_spellings(port);
     assert!(all.len() >= 2_000, "{}", all.len());
     // Directly.
     let web = Web::new();
@@ -681,11 +683,7 @@ fn meant(all: &[String]) -> Vec<IpAddr> {
 fn no_name_leads_to_a_forbidden_address_at_any_look() {
     let forbidden = Server::start(|_| answer("200 OK", "", b"reached"));
     let port = forbidden.address.port();
-    let all: Vec<String> = FORBIDDEN
-        .iter()
-        .flat_map(|ip| spellings(*ip, port))
-        .chain(names(port))
-        .collect();
+    let all = forbidden_spellings(port);
     let meant = meant(&all);
     assert!(meant.len() >= 2_000, "{}", meant.len());
     // What the name server says at each look, and how often it was asked.

@@ -70,7 +70,7 @@ impl Closing {
     }
 
     fn discard(&mut self) -> End {
-        let mut scratch = [0; 4096];
+        let mut scratch = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut scratch) {
                 Ok(0) => return End::Over,

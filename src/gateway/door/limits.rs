@@ -33,8 +33,9 @@ pub(super) const TURN_ACCEPTS: usize = 64;
 pub(super) const OUTBOUND: usize = 4096;
 /// Outbound messages handled before sockets get their turn.
 pub(super) const TURN_OUTBOUND: usize = 1024;
-/// Bytes read and thrown away after our last word, so that the peer gets it instead of a reset.
-pub(super) const LINGER_BYTES: usize = 256 * 1024;
+/// Bytes read and thrown away after our last word, so that the peer gets it instead of a reset: a few times what one
+/// message may have, because a client that is told "too big" is still sending just that.
+pub(super) const LINGER_BYTES: usize = 16 * MESSAGE_BYTES;
 /// Wrong tokens answered at once; later ones are answered late.
 pub(super) const FREE_TRIES: u32 = 5;
 /// Stack of `gateway-io`: frames are parsed iteratively, the handler's JSON nests at most 128 deep.
@@ -64,7 +65,7 @@ impl Default for Times {
         Self {
             head: Duration::from_secs(5),
             answer: Duration::from_secs(5),
-            linger: Duration::from_secs(1),
+            linger: Duration::from_secs(5),
             wrong_token: Duration::from_secs(1),
             accept_pause: Duration::from_millis(500),
             ping: Duration::from_secs(30),

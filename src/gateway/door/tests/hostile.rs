@@ -136,6 +136,18 @@ fn bad_frames_get_the_right_close_code() {
 }
 
 #[test]
+fn a_client_that_still_sends_is_told_why_it_is_closed() {
+    let rig = Rig::new();
+    let mut stream = rig.upgraded();
+    // More than both sockets' buffers hold: a reset would end the writing before the close frame could be read.
+    let huge = frame(0x81, &vec![b'a'; 12 * limits::MESSAGE_BYTES]);
+    stream.write_all(&huge).unwrap();
+    assert_eq!(close_code(&mut stream), 1009);
+    assert_eq!(read_all(&mut stream), "");
+    is_well(&rig);
+}
+
+#[test]
 fn the_limits_themselves_are_allowed() {
     let rig = Rig::new();
     let mut client = rig.connect();

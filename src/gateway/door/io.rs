@@ -529,6 +529,7 @@ impl<H: Handler> Io<H> {
         // What was said before the stop goes out before the goodbye.
         self.send_outbound(OUTBOUND);
         self.stop_by = Some(stop_by);
+        self.times.linger = self.times.stop_linger;
         let keys: Vec<usize> = self.slots.keys().copied().collect();
         for key in keys {
             match self.slots[&key].state {

@@ -50,6 +50,8 @@ pub(super) struct Times {
     pub(super) answer: Duration,
     /// For the peer to close after our last word.
     pub(super) linger: Duration,
+    /// The same once the gateway stops: nobody may hold that up.
+    pub(super) stop_linger: Duration,
     /// Before a wrong token is answered once the free tries are used up.
     pub(super) wrong_token: Duration,
     /// Before accepting again after accept has failed.
@@ -66,6 +68,7 @@ impl Default for Times {
             head: Duration::from_secs(5),
             answer: Duration::from_secs(5),
             linger: Duration::from_secs(5),
+            stop_linger: Duration::from_secs(1),
             wrong_token: Duration::from_secs(1),
             accept_pause: Duration::from_millis(500),
             ping: Duration::from_secs(30),

@@ -295,9 +295,9 @@ impl Apply<'_, '_> {
 
     fn connected(&mut self, caller: &Caller, route: &Route) -> Result<(), StorageError> {
         let row = self.tx.current_dialog(route, self.now)?;
-        self.actor
-            .clients
-            .insert(caller.client, Client::new(route.clone()));
+        let mut client = Client::new(route.clone());
+        client.choose(route, row.key);
+        self.actor.clients.insert(caller.client, client);
         self.push(
             caller,
             Some(row.session),
@@ -308,7 +308,8 @@ impl Apply<'_, '_> {
         Ok(())
     }
 
-    /// Finds the dialog a request is about: the exact one, else the client's in the chat, else the chat's current one.
+    /// Finds the dialog a request is about: the exact one, else the client's in the chat, else the chat's current one,
+    /// which is the client's own from then on if it named no chat.
     pub(super) fn target(
         &mut self,
         caller: &Caller,
@@ -319,6 +320,7 @@ impl Apply<'_, '_> {
             return self.tx.find_dialog(session);
         }
         let clients = &mut self.actor.clients;
+        let named = route.is_some();
         let route = route.map_or_else(|| clients.route(caller.client), Route::clone);
         if let Some(key) = clients.choice(caller.client, &route) {
             if let Some(row) = self.tx.dialog(key)? {
@@ -326,7 +328,11 @@ impl Apply<'_, '_> {
             }
             clients.forget(caller.client, &route, key);
         }
-        self.tx.current_dialog(&route, self.now).map(Some)
+        let row = self.tx.current_dialog(&route, self.now)?;
+        if !named {
+            clients.choose(caller.client, &route, row.key);
+        }
+        Ok(Some(row))
     }
 
     fn input(

@@ -14,7 +14,7 @@ const MAX_CHOICES: usize = 64;
 pub(super) struct Client {
     /// The chat it speaks in.
     route: Route,
-    /// Its own dialog where that is not the chat's current one.
+    /// Its own dialog in each chat where it has one: others who move the chat do not move it.
     choices: Vec<(Route, DialogKey)>,
     /// Whether it wants to know of changes it did not ask for.
     watches: bool,
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// Makes a dialog the client's own in its chat, and the chat the one it speaks in.
-    fn choose(&mut self, route: &Route, key: DialogKey) {
+    pub(super) fn choose(&mut self, route: &Route, key: DialogKey) {
         self.forget(route);
         if self.choices.len() == MAX_CHOICES {
             self.choices.remove(0);
@@ -49,7 +49,7 @@ impl Client {
         self.route = route.clone();
     }
 
-    /// Goes back to the chat's current dialog.
+    /// Speaks in the chat's current dialog again.
     fn forget(&mut self, route: &Route) {
         self.choices.retain(|(chosen, _)| chosen != route);
     }

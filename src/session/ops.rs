@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use super::active::{Asker, DialogOp};
 use super::actor::Actor;
+use super::commands::named;
 use super::replies::command_reply;
-use super::{shown_title, wording};
+use super::wording;
 use crate::bus::{Body, ErrorCode};
 use crate::chat::SessionId;
-use crate::storage::{DialogKey, NewInput, Outcome, StorageError, Tx};
+use crate::storage::{DialogKey, DialogRow, NewInput, Outcome, StorageError, Tx};
 
 impl Actor {
     /// Does to a dialog what had to wait until no turn runs in it.
@@ -21,11 +22,16 @@ impl Actor {
         };
         let chosen = self.clients.choice(asker.caller.client, &session.route());
         let result = self.deps.db.write(|tx| {
+            // Whether the asker's next message would have gone to this dialog.
             let speaks_here = match chosen {
                 Some(chosen) => chosen == key,
                 None => tx.is_current(key)?,
             };
-            let (body, content) = store_op(tx, key, op, speaks_here)?;
+            let (body, mut content) = store_op(tx, key, op)?;
+            if speaks_here && matches!(body, Body::Archived | Body::Deleted) {
+                content.push(' ');
+                content.push_str(&speaks_next(tx.find_current(&session.route())?));
+            }
             asker.keep_answer(tx, &session, &content)?;
             Ok((body, content))
         });
@@ -106,14 +112,8 @@ impl Asker {
     }
 }
 
-/// Stores what was queued; returns the answer as a wire reply and as text. `speaks_here`: the asker's next message would have
-/// gone to this dialog.
-fn store_op(
-    tx: &Tx<'_>,
-    key: DialogKey,
-    op: DialogOp,
-    speaks_here: bool,
-) -> Result<(Body, String), StorageError> {
+/// Stores what was queued; returns the answer as a wire reply and as text.
+fn store_op(tx: &Tx<'_>, key: DialogKey, op: DialogOp) -> Result<(Body, String), StorageError> {
     let Some(row) = tx.dialog(key)? else {
         let body = Body::Error {
             code: ErrorCode::NotFound,
@@ -121,7 +121,7 @@ fn store_op(
         };
         return Ok((body, wording::DELETED.to_owned()));
     };
-    let name = format!("{} ({})", shown_title(&row.title), row.session.dialog);
+    let name = named(&row);
     let n_messages = wording::count(row.n_messages, "message");
     Ok(match op {
         DialogOp::Clear => {
@@ -140,12 +140,15 @@ fn store_op(
         }
         DialogOp::Delete => {
             tx.delete_dialog(key)?;
-            let mut content = format!("Deleted {name} with {n_messages}.");
-            if speaks_here {
-                content.push(' ');
-                content.push_str(wording::AFTER_DELETE);
-            }
-            (Body::Deleted, content)
+            (Body::Deleted, format!("Deleted {name} with {n_messages}."))
         }
     })
+}
+
+/// Tells where somebody speaks whose dialog has gone: in the chat's current one.
+fn speaks_next(current: Option<DialogRow>) -> String {
+    match current {
+        Some(row) => format!("You are in {} now.", named(&row)),
+        None => "Your next message begins a new dialog; /sessions lists the others.".to_owned(),
+    }
 }

@@ -625,11 +625,13 @@ fn each_client_has_its_own_dialog() {
     rig.send(other("b"), input(None, "in the first"));
     let first = rig.reply_about("b").session.unwrap();
     assert_ne!(first, created);
-    // `/new` also moves the chat: a client that comes later begins there.
+    // `/new` also moves the chat: a client that comes later begins there, one that was there stays where it is.
     rig.say("n", "/new for all");
     assert!(rig.command("n").ends_with("for all"));
     rig.say("c", "here");
     let third = rig.reply_about("c").session.unwrap();
+    rig.send(other("still"), input(None, "still in the first"));
+    assert_eq!(rig.reply_about("still").session.unwrap(), first);
     rig.send(
         Caller {
             client: ClientId(3),

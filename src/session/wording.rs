@@ -162,9 +162,6 @@ pub(super) const CLOSED: &str =
     "PicoBot is stopping and takes nothing more. Send it again in a moment.";
 /// For a read that finds its queue full.
 pub(super) const BUSY: &str = "Too many requests wait. Try again in a moment.";
-/// For what follows the end of a dialog.
-pub(super) const AFTER_DELETE: &str =
-    "Your next message begins a new dialog; /sessions lists the others.";
 /// For an answer to a question that is not open.
 pub(super) const NO_APPROVAL: &str = "No approval is waiting under this id.";
 /// For what concerns a dialog that is gone.

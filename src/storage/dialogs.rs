@@ -140,7 +140,17 @@ impl Tx<'_> {
         route: &Route,
         now: SystemTime,
     ) -> Result<DialogRow, StorageError> {
-        let found = self
+        if let Some(row) = self.find_current(route)? {
+            return Ok(row);
+        }
+        let row = self.create_dialog(route, "", now)?;
+        self.set_current(route, row.key)?;
+        Ok(row)
+    }
+
+    /// Finds the chat's current dialog, unless it was archived or deleted, or the chat never had one.
+    pub fn find_current(&self, route: &Route) -> Result<Option<DialogRow>, StorageError> {
+        Ok(self
             .sql
             .prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM dialogs
@@ -151,13 +161,7 @@ impl Tx<'_> {
                 params![route.channel.as_str(), route.chat.as_str()],
                 from_row,
             )
-            .optional()?;
-        if let Some(row) = found {
-            return Ok(row);
-        }
-        let row = self.create_dialog(route, "", now)?;
-        self.set_current(route, row.key)?;
-        Ok(row)
+            .optional()?)
     }
 
     /// Tells whether a chat has ever had a dialog.

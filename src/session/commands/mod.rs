@@ -135,7 +135,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Names a dialog for people: title and id.
-fn named(row: &DialogRow) -> String {
+pub(super) fn named(row: &DialogRow) -> String {
     format!(
         "{} ({})",
         super::shown_title(&row.title),

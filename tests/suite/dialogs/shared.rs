@@ -69,6 +69,39 @@ fn two_clients_and_send_see_one_history() {
     stage.judged_requests(4);
 }
 
+/// Who is connected stays in its dialog whatever others make, choose or put away; only a deleted one is left.
+#[test]
+fn other_clients_do_not_move_a_client() {
+    let stage = Stage::new(["a", "b", "c", "d"].map(Answer::text));
+    let mut quiet = stage.client();
+    let mut busy = stage.client();
+    let first = quiet.session_id.clone();
+    command(&mut busy, "/new Elsewhere");
+    let other = busy.request("mine");
+    assert_ne!(other["session_id"], json!(first));
+    let reply = quiet.request("still here");
+    assert_eq!(
+        (&reply["type"], &reply["session_id"]),
+        (&json!("assistant_response"), &json!(first))
+    );
+    command(&mut busy, "/archive d1");
+    assert_eq!(quiet.request("it comes back")["session_id"], json!(first));
+    // What it is told about its next message is what happens to it.
+    let gone = command(&mut quiet, "/delete");
+    assert_eq!(
+        gone,
+        "Deleted still here (d1) with 4 messages. You are in Elsewhere (d2) now."
+    );
+    assert_eq!(quiet.request("there")["session_id"], other["session_id"]);
+    let gone = command(&mut busy, "/archive");
+    assert_eq!(
+        gone,
+        "Archived Elsewhere (d2). Writing in it brings it back; /sessions all lists it. \
+         Your next message begins a new dialog; /sessions lists the others."
+    );
+    stage.judged_requests(4);
+}
+
 #[test]
 fn news_tell_what_happens_to_a_dialog() {
     let gate = Gate::new();

@@ -120,7 +120,7 @@ pub(super) fn restore_from(global: &Global, args: &RestoreArgs) -> Result<(), Fa
     if is_same(&file, database) {
         return Err(Failure::new(exit::USAGE, "this is the database itself"));
     }
-    let contents = inspect(&file).map_err(failed)?;
+    let contents = inspect(&file).map_err(unfit)?;
     let lock = free_database(&config, args.dry_run)?;
     print(&format!(
         "{}: whole, {} ({})\n",
@@ -200,6 +200,20 @@ fn said(contents: &Contents) -> String {
         "{} dialogs, {} messages",
         contents.dialogs, contents.messages
     )
+}
+
+/// Says what is wrong with a file that is to be restored.
+fn unfit(error: StorageError) -> Failure {
+    let is_the_file = matches!(
+        error,
+        StorageError::Damaged { .. } | StorageError::Open { .. }
+    );
+    let failure = failed(error);
+    if is_the_file {
+        failure.hint("name a whole copy that a gateway or picobot backup made")
+    } else {
+        failure
+    }
 }
 
 fn failed(error: StorageError) -> Failure {

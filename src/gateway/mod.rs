@@ -1,6 +1,7 @@
 //! The composition root: builds, starts and stops a process. `door` owns the port and every socket.
 
 mod build;
+mod check;
 mod courier;
 pub mod door;
 mod feishu;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,6 +14,7 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::build::{self, Launch};
+use super::check::Check;
 use super::door::{self, AuthMode, Door, DoorConfig, Flow, Handler};
 use super::feishu::{self, Outlets};
 use super::outbox::OutboxRows;
@@ -28,7 +29,7 @@ use crate::observability::{Event, Health, Observer, Observers};
 use crate::sandbox;
 use crate::session::{Scope, Session};
 use crate::storage::{Db, InstanceLock, Kind, LockError, LockInfo};
-use crate::threads::{Fatal, Thread, spawn, spawn_actor};
+use crate::threads::{Fatal, spawn_actor};
 
 /// How long running turns may go on after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -95,7 +96,7 @@ pub fn run(launch: &Launch) -> Result<()> {
         let wake = parts.outbox_wake;
         move || dispatcher.run(&wake)
     })?;
-    let check = check_in_background(&db)?;
+    let check = Check::start(&db)?;
     let upkeep = Upkeep::start(config, db.clone(), &fatal)?;
     let session = Session::start(parts.deps, inbox, Scope::All, &fatal)?;
     // Before anybody can know that it runs: who sends a signal then means an end in order.
@@ -106,6 +107,7 @@ pub fn run(launch: &Launch) -> Result<()> {
 
     wait_for_end(signals);
     let probe = probe.end();
+    let (check, checked) = check.end();
     let upkeep = upkeep.stop();
     bots.stop_intake();
     let mut late = session.stop(GRACE);
@@ -122,7 +124,9 @@ pub fn run(launch: &Launch) -> Result<()> {
     }
     if late.is_empty() {
         drop(db);
-        lock.end();
+        if checked.load(Ordering::Acquire) {
+            lock.end();
+        }
     }
     log::info!("stopped");
     Ok(())
@@ -178,22 +182,6 @@ fn children_have_network(config: &Config) -> bool {
         SandboxLevel::Workspace => config.sandbox.network,
         SandboxLevel::Full => true,
     }
-}
-
-/// A large file that was not closed in order is checked while the gateway already works.
-fn check_in_background(db: &Arc<Db>) -> Result<Option<Thread>> {
-    if !db.needs_check() {
-        return Ok(None);
-    }
-    let db = db.clone();
-    let thread = spawn("db-check", STACK_BYTES, move || match db.check() {
-        Ok(()) => log::info!("the database is sound"),
-        Err(error) => {
-            log::error!("{error}; PicoBot ends, restore a backup");
-            std::process::exit(12);
-        }
-    })?;
-    Ok(Some(thread))
 }
 
 /// Begins to collect signals. The second one that asks to end ends the process at once, which is safe.

@@ -6,6 +6,15 @@ use crate::bus::ErrorCode;
 use crate::providers::ProviderError;
 use crate::storage::StorageError;
 
+/// Ends what is said of a failure that may be over soon.
+const CONTINUE: &str = " Your message is kept; write 'continue' to try again.";
+
+/// Describes a failed model call of a compression, of which nobody waits for an answer.
+pub(super) fn summary_failure(error: &ProviderError, name: &str) -> String {
+    let (_, text) = provider_failure(error, name);
+    text.strip_suffix(CONTINUE).unwrap_or(&text).to_owned()
+}
+
 /// Describes a failed model call; `name` is the provider's configured name.
 pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode, String) {
     match error {
@@ -36,9 +45,7 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ),
         ProviderError::Overloaded(detail) => (
             ErrorCode::Provider,
-            format!(
-                "The model service {name} is overloaded or failing ({detail}). Your message is kept; write 'continue' to try again."
-            ),
+            format!("The model service {name} is overloaded or failing ({detail}).{CONTINUE}"),
         ),
         ProviderError::Filtered(detail) => (
             ErrorCode::Provider,
@@ -58,21 +65,19 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
         ),
         ProviderError::Network(detail) => (
             ErrorCode::Provider,
-            format!(
-                "The model service {name} cannot be reached: {detail}. Your message is kept; write 'continue' to try again."
-            ),
+            format!("The model service {name} cannot be reached: {detail}.{CONTINUE}"),
         ),
         ProviderError::Timeout(limit) => (
             ErrorCode::Timeout,
             format!(
-                "The model service did not answer in {} s ({name}). Your message is kept; write 'continue' to try again.",
+                "The model service did not answer in {} s ({name}).{CONTINUE}",
                 limit.as_secs_f32().ceil()
             ),
         ),
         ProviderError::Undecodable(detail) => (
             ErrorCode::Provider,
             format!(
-                "The model service {name} gave an answer that cannot be understood: {detail}. Your message is kept; write 'continue' to try again."
+                "The model service {name} gave an answer that cannot be understood: {detail}.{CONTINUE}"
             ),
         ),
     }
@@ -81,7 +86,7 @@ pub(super) fn provider_failure(error: &ProviderError, name: &str) -> (ErrorCode,
 fn again(retry_after: Option<Duration>) -> String {
     match retry_after {
         Some(wait) => format!("Try again in {} s.", wait.as_secs().max(1)),
-        None => "Your message is kept; write 'continue' to try again.".to_owned(),
+        None => CONTINUE.trim_start().to_owned(),
     }
 }
 
@@ -170,6 +175,22 @@ pub(super) const DELETED: &str = "The dialog was deleted.";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_summary_asks_for_no_message() {
+        let error = ProviderError::Overloaded("HTTP 500".to_owned());
+        let (_, turn) = provider_failure(&error, "m");
+        assert!(turn.ends_with("Your message is kept; write 'continue' to try again."));
+        assert_eq!(
+            summary_failure(&error, "m"),
+            "The model service m is overloaded or failing (HTTP 500)."
+        );
+        let error = ProviderError::BadRequest("HTTP 400".to_owned());
+        assert_eq!(
+            summary_failure(&error, "m"),
+            provider_failure(&error, "m").1
+        );
+    }
 
     #[test]
     fn numbers() {

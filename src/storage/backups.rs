@@ -17,7 +17,7 @@ use rusqlite::backup::{Backup as Copying, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 
-use super::db::{beside, file_name, refuse_newer};
+use super::db::{beside, file_name, first_fault, refuse_newer};
 use super::error::StorageError;
 
 /// Backups kept at most, whatever their size.
@@ -244,7 +244,7 @@ pub(super) fn copy(
 }
 
 /// Opens a database for reading only. SQLite shares its locks between the connections of a process.
-fn open_source(path: &Path) -> Result<Connection, StorageError> {
+pub(super) fn open_source(path: &Path) -> Result<Connection, StorageError> {
     fs::metadata(path).map_err(|cause| opening(path, cause))?;
     let connection = Connection::open_with_flags(
         path,
@@ -327,7 +327,7 @@ fn sound(connection: &Connection, check: &str, path: &Path) -> Result<(), Storag
     }
     Err(StorageError::Damaged {
         name: file_name(path),
-        detail: report,
+        detail: first_fault(&report),
         backup: None,
     })
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::backups::{self, Backups};
 use super::error::StorageError;
@@ -19,6 +19,8 @@ use super::schema;
 
 /// Above this size the check after an unclean end is left to [`Db::check`], run in the background.
 const CHECK_AT_OPEN_BYTES: u64 = 64 * 1024 * 1024;
+/// Steps of a check after which it is asked whether to go on: a few milliseconds on a small board.
+const CHECK_STEPS: i32 = 1_000;
 /// The oldest library whose write-ahead log does not lose data (a race at its reset was fixed there).
 const OLDEST_LIBRARY: i32 = 3_051_003;
 /// A write-ahead log larger than this is moved into the file and cut when there is time. Checkpoints keep it near 4 MB
@@ -130,7 +132,7 @@ impl Db {
             backups,
         };
         if after_crash && !db.unchecked {
-            db.check()?;
+            check_tables(&db.lock())?;
         }
         Ok(db)
     }
@@ -167,33 +169,12 @@ impl Db {
         self.unchecked
     }
 
-    /// Runs SQLite's `quick_check`, table by table; the connection is free for others in between.
-    pub fn check(&self) -> Result<(), StorageError> {
-        let tables: Vec<String> = self
-            .read(|tx| {
-                let mut statement = tx
-                    .sql
-                    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-                let names = statement.query_map([], |row| row.get(0))?;
-                Ok(names.collect::<Result<_, _>>()?)
-            })
-            .map_err(|error| self.named(error))?;
-        for table in tables {
-            let report: String = self
-                .lock()
-                .query_row(&format!("PRAGMA quick_check('{table}')"), [], |row| {
-                    row.get(0)
-                })
-                .map_err(|error| self.named(error.into()))?;
-            if report != "ok" {
-                return Err(self.named(StorageError::Damaged {
-                    name: String::new(),
-                    detail: report,
-                    backup: None,
-                }));
-            }
-        }
-        Ok(())
+    /// Runs SQLite's `quick_check` over a second connection, so that nobody waits for it. It is given up with
+    /// [`StorageError::Busy`] soon after `ended` says so. Blocks for as long as the file takes to be read.
+    pub fn check(&self, ended: impl Fn() -> bool + Send + 'static) -> Result<(), StorageError> {
+        let mut beside = backups::open_source(&self.path)?;
+        beside.progress_handler(CHECK_STEPS, Some(ended))?;
+        check_tables(&beside).map_err(|error| self.named(error))
     }
 
     /// Runs SQL that makes the database unfit for use.
@@ -430,6 +411,37 @@ fn refused(setting: &str, answer: &str) -> StorageError {
     ))
 }
 
+/// Runs SQLite's `quick_check`, table by table, each in a snapshot of its own: the write-ahead log can be emptied in between.
+fn check_tables(connection: &Connection) -> Result<(), StorageError> {
+    let mut statement =
+        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    let tables: Vec<String> = names.collect::<Result<_, _>>()?;
+    drop(statement);
+    for table in tables {
+        let check = format!("PRAGMA quick_check('{table}')");
+        let report = connection.query_row(&check, [], |row| row.get::<_, String>(0));
+        let report = report.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => StorageError::Busy,
+            _ => error.into(),
+        })?;
+        if report != "ok" {
+            return Err(StorageError::Damaged {
+                name: String::new(),
+                detail: first_fault(&report),
+                backup: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the first fault of a report of SQLite's checks, which has a headline and a line for each.
+pub(super) fn first_fault(report: &str) -> String {
+    let mut lines = report.lines().filter(|line| !line.starts_with("***"));
+    lines.next().unwrap_or(report).to_owned()
+}
+
 /// Returns the path with something added to its file name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -504,7 +516,7 @@ mod tests {
         let before = fs::read(&ours).unwrap();
         let db = Db::open(&ours, false).unwrap();
         assert!(!journal.exists());
-        db.check().unwrap();
+        db.check(|| false).unwrap();
         assert_eq!(fs::read(&ours).unwrap()[..16], before[..16]);
     }
 
@@ -517,6 +529,45 @@ mod tests {
             panic!("garbage was opened");
         };
         assert_eq!(name, "picobot.db");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_check_and_it_can_be_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("picobot.db"), false).unwrap();
+        db.write(|tx| {
+            tx.sql.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                 INSERT INTO prompts(digest, system, tools) SELECT i, 'b', 'c' FROM n",
+                [],
+            )?;
+            Ok(())
+        })
+        .unwrap();
+        let (done, checked) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            // Others write meanwhile.
+            db.write(|_| {
+                scope.spawn(|| done.send(db.check(|| false)));
+                let answer = checked.recv_timeout(Duration::from_secs(60));
+                assert!(matches!(answer, Ok(Ok(()))), "{answer:?}");
+                Ok(())
+            })
+            .unwrap();
+        });
+        assert!(matches!(db.check(|| true), Err(StorageError::Busy)));
+        // The database goes on after both.
+        db.write(|_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn damage_is_told_in_a_line() {
+        let report = "*** in database main ***\nTree 11 page 7: btreeInitPage() returns error code 11\nTree 11 page 8: lost";
+        assert_eq!(
+            first_fault(report),
+            "Tree 11 page 7: btreeInitPage() returns error code 11"
+        );
+        assert_eq!(first_fault("NULL value in a.b"), "NULL value in a.b");
     }
 
     #[test]

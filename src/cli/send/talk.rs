@@ -94,7 +94,10 @@ impl Talk<'_> {
                 }
                 Arrival::Signal(signal) => return Err(signalled(signal)),
                 Arrival::Late => return Err(late(self.ask.timeout)),
-                Arrival::Closed(why) => return Err(gone(&why)),
+                Arrival::Closed(why) => {
+                    return Err(Failure::new(exit::UNREACHABLE, why.trim())
+                        .hint("start it again with picobot gateway; nothing was sent yet"));
+                }
             }
         }
     }
@@ -163,16 +166,18 @@ impl Talk<'_> {
                 Arrival::Frame(frame) => match self.output.take(&frame, request_id) {
                     Ok(None) => continue,
                     Ok(Some(Ok(()))) => return gave_up.map_or(Ok(()), Err),
-                    Ok(Some(Err(failure))) => return Err(gave_up.unwrap_or(failure)),
+                    Ok(Some(Err(failure))) => {
+                        return Err(gave_up.unwrap_or_else(|| kept(failure, request_id)));
+                    }
                     // Nobody reads on: then nobody waits for the turn.
                     Err(failure) => failure,
                 },
                 Arrival::Signal(signal) => signalled(signal),
                 Arrival::Late => late(self.ask.timeout),
-                Arrival::Closed(why) => gone(&why),
+                Arrival::Closed(why) => Failure::new(exit::UNREACHABLE, why.trim()),
             };
             if gave_up.is_some() || why.code == exit::UNREACHABLE {
-                return Err(gave_up.unwrap_or(why));
+                return Err(gave_up.unwrap_or_else(|| kept(why, request_id)));
             }
             gave_up = Some(why);
             deadline = Instant::now() + STOP_LIMIT;
@@ -251,9 +256,14 @@ fn late(timeout: Duration) -> Failure {
     .hint("allow more with --timeout")
 }
 
-fn gone(why: &str) -> Failure {
-    Failure::new(exit::UNREACHABLE, why.trim().to_owned())
-        .hint("the message is kept if it was accepted; ask again with the same --idempotency-key")
+/// Says how to get the answer later where the gateway ended before it.
+fn kept(failure: Failure, request_id: &str) -> Failure {
+    if failure.code != exit::UNREACHABLE {
+        return failure;
+    }
+    failure.hint(format!(
+        "the same again with --idempotency-key {request_id} gets the answer, once"
+    ))
 }
 
 /// Turns an error frame into an exit code.

@@ -144,18 +144,18 @@ impl<'a> Source<'a> {
 
     /// Names a dialog; returns the title as it is kept.
     pub(super) fn rename(&self, id: &str, title: &str) -> Result<String, Failure> {
+        let title = session::clean_title(title);
+        if title.is_empty() {
+            let message = "a title needs a visible character";
+            return Err(Failure::new(exit::USAGE, message).hint("picobot sessions rename ID TITLE"));
+        }
         let Self::Gateway { url, launch } = self else {
-            let title = session::clean_title(title);
-            if title.is_empty() {
-                let message = "a title needs a visible character";
-                return Err(Failure::new(exit::USAGE, message));
-            }
             self.write(id, |tx, row| tx.rename_dialog(row.key, &title))?;
             return Ok(title);
         };
         let body = ClientBody::RenameSession {
             session_id: Some(id.to_owned()),
-            title: title.to_owned(),
+            title,
         };
         match ask::ask(url, &launch.config, body)? {
             ServerBody::SessionRenamed { title, .. } => Ok(title.into_owned()),

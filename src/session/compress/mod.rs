@@ -359,7 +359,7 @@ impl Compactor<'_> {
         let result = summarised.result.map_err(|error| match error {
             NoSummary::Cancelled => super::wording::STOPPED.to_owned(),
             NoSummary::OverBudget(sentence) => sentence,
-            NoSummary::Failed(error, name) => super::wording::provider_failure(&error, &name).1,
+            NoSummary::Failed(error, name) => super::wording::summary_failure(&error, &name),
             NoSummary::Unusable => "The model gave no usable summary.".to_owned(),
         });
         (result, summarised.calls)

@@ -141,11 +141,14 @@ fn what_cannot_be_done_is_said() {
     let missing = picobot(&home, "restore", &["nothing-here.db", "-y"]);
     assert_eq!(missing.code, Some(12), "{missing:?}");
     assert!(missing.stderr.contains("nothing-here.db"), "{missing:?}");
+    let hint = "\nhint: name a whole copy";
+    assert!(missing.stderr.contains(hint), "{missing:?}");
     let text = home.path().join("notes.txt");
     fs::write(&text, "日记 ".repeat(2_000)).unwrap();
     let bad = picobot(&home, "restore", &[text.to_str().unwrap(), "-y"]);
     assert_eq!(bad.code, Some(12), "{bad:?}");
     assert!(bad.stderr.contains("notes.txt is damaged"), "{bad:?}");
+    assert!(bad.stderr.contains(hint), "{bad:?}");
     let database = home.database();
     let itself = picobot(&home, "restore", &[database.to_str().unwrap(), "-y"]);
     assert_eq!(itself.code, Some(2), "{itself:?}");

@@ -298,6 +298,25 @@ fn a_key_joins_a_turn_under_way() {
     assert_eq!(client.load(&id).len(), 2);
 }
 
+/// Who gave no key is told the one that was made, so that the answer can be had.
+#[test]
+fn a_dead_gateway_leaves_a_key() {
+    let gate = Gate::new();
+    let desk = Desk::new([Answer::text("lost").held(&gate), Answer::text("Once.")]);
+    let gateway = Gateway::start(&desk.home);
+    let first = desk.start(&["hello"]);
+    gate.wait_reached();
+    gateway.kill9();
+    let ended = first.finish();
+    assert_told(&ended, 4, "the gateway has gone");
+    let (_, key) = ended.stderr.split_once("--idempotency-key ").unwrap();
+    let key = key.split_whitespace().next().unwrap();
+    let again = ["hello", "--idempotency-key", key];
+    assert_said(&desk.send(&again), "Once.");
+    assert_said(&desk.send(&again), "Once.");
+    assert_eq!(desk.model.received().len(), 2);
+}
+
 #[test]
 fn a_key_takes_up_what_a_dead_gateway_left() {
     let gate = Gate::new();

@@ -795,6 +795,69 @@ fn a_turn_overtaken_by_others_is_told_as_lost() {
     assert_eq!(rig.runs.load(Ordering::SeqCst), 0);
 }
 
+/// An input that took the place of others was begun before them: after a crash it goes on first, and they come behind it.
+#[test]
+fn what_was_begun_goes_on_before_what_came_earlier() {
+    let plays = ["went on", "first", "second"].map(Play::Say).into();
+    let rig = Rig::start_with(plays, |db| {
+        let waits = |id: &str| {
+            db.write(|tx| {
+                let now = SystemTime::now();
+                let row = tx.current_dialog(&route("local"), now)?;
+                tx.insert_input(&NewInput {
+                    source: "cli_chat",
+                    external_id: Some(id),
+                    dialog: Some(row.key),
+                    sender: None,
+                    content: id,
+                    files: &[],
+                    received_at: now,
+                })
+            })
+        };
+        waits("early 1").unwrap();
+        waits("early 2").unwrap();
+        crashed(db, 1, false);
+    });
+    rig.say("1", "count twice");
+    rig.say("early 2", "early 2");
+    assert_eq!(rig.answer("1"), "went on");
+    assert_eq!(rig.answer("early 2"), "second");
+    assert_eq!(rig.runs.load(Ordering::SeqCst), 1, "only the second call");
+    let said: Vec<String> = rig.shown().into_iter().map(|(_, text, _)| text).collect();
+    let spoken = [
+        "count twice",
+        "went on",
+        "early 1",
+        "first",
+        "early 2",
+        "second",
+    ];
+    assert_eq!(said, spoken);
+}
+
+/// Somebody else wrote in the dialog and had it compressed before the turn could go on: nothing of it is done again.
+#[test]
+fn a_turn_whose_steps_were_compressed_is_not_begun_anew() {
+    let rig = Rig::start_with(vec![Play::Call(vec![count("again")])], |db| {
+        crashed(db, 1, true);
+        let summary = Context {
+            upto: i64::MAX,
+            summary: "<summary>all</summary>".to_owned(),
+            ..Context::default()
+        };
+        db.write(|tx| {
+            let row = tx.current_dialog(&route("local"), SystemTime::now())?;
+            tx.set_context(row.key, &summary)
+        })
+        .unwrap();
+    });
+    rig.say("1", "count twice");
+    assert_eq!(rig.error("1"), ErrorCode::Internal);
+    assert_eq!(rig.runs.load(Ordering::SeqCst), 0);
+    assert_eq!(rig.n_asked(), 0);
+}
+
 #[test]
 fn a_damaged_history_is_mended_in_the_database() {
     let rig = Rig::start_with(vec![Play::Say("fine"), Play::Say("again")], |db| {

@@ -2,12 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Desk, assert_said, assert_told};
+use crate::support::CEILING;
 use crate::support::gate::Gate;
 use crate::support::gateway::Gateway;
 use crate::support::model::ModelServer;
@@ -37,7 +38,7 @@ fn a_running_gateway_is_used() {
     let id = client.session_id.clone();
     assert_eq!(client.load(&id).len(), 2, "the same dialog");
     // The log line comes by another pipe than the answer.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + CEILING;
     while !gateway.log().contains("turn 1 in") {
         assert!(Instant::now() < deadline, "{}", gateway.log());
         std::thread::yield_now();

@@ -1,5 +1,5 @@
-//! The session against a real database, a scripted model service and a tool that counts. Crashes of the process are
-//! tested from outside; here a process's leftovers are made by hand.
+//! The session against a real database, a scripted model service and a tool that counts: what the tests beside share. Crashes
+//! of the process are tested from outside; here a process's leftovers are made by hand.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

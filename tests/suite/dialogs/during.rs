@@ -252,6 +252,41 @@ fn an_interrupting_input_takes_the_turns_place() {
     assert_eq!(shown[0]["state"], "stopped", "{shown:?}");
 }
 
+/// What took others' place goes on first after a crash: they neither come in its middle nor make it begin anew.
+#[test]
+fn an_interrupting_input_keeps_its_place_over_a_crash() {
+    let (first, second) = (Gate::new(), Gate::new());
+    let append = json!({"command": "echo once >> marks.txt"});
+    let stage = Stage::new([
+        Answer::text("one").held(&first),
+        Answer::calls([Call::new("c1", "bash", append)]),
+        Answer::text("lost").held(&second),
+        Answer::text("Three."),
+        Answer::text("Two."),
+    ]);
+    let mut client = stage.client();
+    say(&mut client, "1", "one");
+    first.wait_reached();
+    say(&mut client, "2", "two");
+    command(&mut client, "/queue interrupt");
+    say(&mut client, "3", "three");
+    second.wait_reached();
+    let stage = stage.crash();
+    let mut client = stage.client();
+    say(&mut client, "2", "two");
+    say(&mut client, "3", "three");
+    let seen = replies(&mut client, &["2", "3"]);
+    assert_eq!(seen[0]["content"], "Two.", "{seen:?}");
+    assert_eq!(seen[1]["content"], "Three.", "{seen:?}");
+    let shown = said(&client.load("cli_chat:local:d1"));
+    let users = shown.iter().filter(|(role, _)| role == "user");
+    let users: Vec<&str> = users.map(|(_, text)| text.as_str()).collect();
+    assert_eq!(users, ["one", "three", "two"], "{shown:?}");
+    let marks = std::fs::read_to_string(stage.home.workspace().join("marks.txt")).unwrap();
+    assert_eq!(marks, "once\n");
+    stage.judged_requests(5);
+}
+
 #[test]
 fn the_mode_is_the_dialogs_own_and_lasts() {
     let gate = Gate::new();

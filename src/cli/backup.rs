@@ -144,8 +144,8 @@ pub(super) fn restore_from(global: &Global, args: &RestoreArgs) -> Result<(), Fa
     }
     if contents.open_inputs > 0 {
         print(&format!(
-            "{} messages waited for an answer when the backup was made; they count as stopped. Send them again if they still matter.\n",
-            contents.open_inputs
+            "{} without an answer when the backup was made: stopped. Send again what still matters.\n",
+            count(contents.open_inputs, "message")
         ))?;
     }
     print("Restored.\n")
@@ -197,9 +197,15 @@ fn config(global: &Global) -> Result<Config, Failure> {
 
 fn said(contents: &Contents) -> String {
     format!(
-        "{} dialogs, {} messages",
-        contents.dialogs, contents.messages
+        "{}, {}",
+        count(contents.dialogs, "dialog"),
+        count(contents.messages, "message")
     )
+}
+
+fn count(n: u64, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
 }
 
 /// Says what is wrong with a file that is to be restored.

@@ -54,7 +54,7 @@ fn a_running_gateway_is_copied_and_restored() {
     let dry = picobot(&home, "restore", &[name, "--dry-run"]);
     assert_eq!(dry.code, Some(0), "{dry:?}");
     assert!(
-        dry.stdout.contains("whole, 1 dialogs, 2 messages"),
+        dry.stdout.contains("whole, 1 dialog, 2 messages"),
         "{dry:?}"
     );
     assert!(dry.stdout.contains("It would replace"), "{dry:?}");

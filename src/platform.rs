@@ -42,6 +42,32 @@ pub fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
     Ok(result?)
 }
 
+/// Makes every mount of the calling process's mount namespace read-only. What is open stays as it was opened.
+pub fn make_mounts_read_only() -> io::Result<()> {
+    let read_only = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    #[allow(unsafe_code)]
+    // SAFETY: the path is a C string, and the kernel only reads as much of the structure as its size says.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            c"/".as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const read_only,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Closes every file descriptor beyond the three standard ones: what whoever started this process left open.
 ///
 /// For the first lines of `main`, before the process has opened anything itself.

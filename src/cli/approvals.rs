@@ -13,7 +13,7 @@ use super::exit::{self, Failure};
 use super::setup::{load_config, start_log};
 use super::terminal::{confirm, preview, print};
 use crate::config::Config;
-use crate::gateway::one_database;
+use crate::gateway::{database_to_read, one_database};
 use crate::observability::LogFormat;
 use crate::storage::GrantRow;
 use crate::wire::{ClientBody, GrantEntry, GrantsAction, MAX_IDS, ServerBody, rfc3339};
@@ -115,16 +115,24 @@ fn request(config: &Config, revoke: Option<&[i64]>) -> Result<Vec<GrantEntry<'st
             )),
         };
     }
+    let rows = in_file(config, revoke)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// Does it to the file; nothing if there is none.
+fn in_file(config: &Config, revoke: Option<&[i64]>) -> anyhow::Result<Vec<GrantRow>> {
+    let Some(ids) = revoke else {
+        return Ok(match database_to_read(config)? {
+            Some(db) => db.read(|tx| tx.grants())?,
+            None => Vec::new(),
+        });
+    };
     let Some(db) = one_database(config)? else {
         return Ok(Vec::new());
     };
-    let rows = match revoke {
-        None => db.read(|tx| tx.grants()),
-        Some(ids) => db.write(|tx| tx.revoke_grants(ids)),
-    };
-    let rows = rows.map_err(anyhow::Error::from)?;
+    let rows = db.write(|tx| tx.revoke_grants(ids))?;
     db.end();
-    Ok(rows.into_iter().map(entry).collect())
+    Ok(rows)
 }
 
 fn entry(row: GrantRow) -> GrantEntry<'static> {

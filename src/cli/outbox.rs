@@ -13,9 +13,9 @@ use super::exit::{self, Failure};
 use super::setup::{load_config, start_log};
 use super::terminal::{confirm, preview, print};
 use crate::config::Config;
-use crate::gateway::one_database;
+use crate::gateway::{database_to_read, one_database};
 use crate::observability::LogFormat;
-use crate::storage::{DeliveryInfo, Shown};
+use crate::storage::{DeliveryInfo, Shown, StorageError, Tx};
 use crate::wire::{ClientBody, DeliveryEntry, MAX_IDS, OutboxAction, ServerBody, rfc3339};
 
 /// Deliveries in a list unless asked for more or fewer.
@@ -167,22 +167,37 @@ fn request(
             )),
         };
     }
-    let Some(db) = one_database(config)? else {
-        return Ok(Vec::new());
-    };
+    let rows = in_file(config, action, ids.as_deref(), all)?;
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// Does it to the file; nothing if there is none.
+fn in_file(
+    config: &Config,
+    action: OutboxAction,
+    ids: Option<&[i64]>,
+    all: bool,
+) -> anyhow::Result<Vec<DeliveryInfo>> {
     let now = std::time::SystemTime::now();
-    let ids = ids.as_deref();
-    let rows = match action {
+    let change = |run: &dyn Fn(&Tx<'_>) -> Result<Vec<DeliveryInfo>, StorageError>| {
+        let Some(db) = one_database(config)? else {
+            return Ok(Vec::new());
+        };
+        let rows = db.write(run)?;
+        db.end();
+        Ok(rows)
+    };
+    match action {
         OutboxAction::List => {
             let shown = if all { Shown::All } else { Shown::Undelivered };
-            db.read(|tx| tx.deliveries(shown, MAX_IDS))
+            Ok(match database_to_read(config)? {
+                Some(db) => db.read(|tx| tx.deliveries(shown, MAX_IDS))?,
+                None => Vec::new(),
+            })
         }
-        OutboxAction::Retry => db.write(|tx| tx.retry_deliveries(ids, now)),
-        OutboxAction::Drop => db.write(|tx| tx.drop_deliveries(ids, now)),
-    };
-    let rows = rows.map_err(anyhow::Error::from)?;
-    db.end();
-    Ok(rows.into_iter().map(entry).collect())
+        OutboxAction::Retry => change(&|tx| tx.retry_deliveries(ids, now)),
+        OutboxAction::Drop => change(&|tx| tx.drop_deliveries(ids, now)),
+    }
 }
 
 fn entry(row: DeliveryInfo) -> DeliveryEntry<'static> {

@@ -17,7 +17,7 @@ mod upkeep;
 
 pub use build::{Launch, backups};
 pub use feishu::{codes as feishu_codes, trust as feishu_trust};
-pub use one_database::{OneDatabase, one_database};
+pub use one_database::{OneDatabase, database_to_read, one_database};
 pub use one_shot::OneShot;
 pub use prompt_size::{PromptPart, prompt_parts};
 pub use run::{prepare, run};

@@ -1,4 +1,5 @@
-//! The database for a command that works on it without a gateway: under the lock, and not made if there is none.
+//! The database for a command that works on it without a gateway: to be changed under the lock, or to be read. It is not
+//! made if there is none.
 
 use std::ops::Deref;
 
@@ -25,6 +26,21 @@ pub fn one_database(config: &Config) -> Result<Option<OneDatabase>> {
     let db = Db::open_with(database, lock.is_after_crash(), Some(backups))?;
     lock.opened();
     Ok(Some(OneDatabase { db, lock }))
+}
+
+/// Opens the configured database to be read only, beside whoever has it; `None` if there is none. One that an older
+/// version wrote, or that is half restored, is put in order under the lock first.
+pub fn database_to_read(config: &Config) -> Result<Option<Db>> {
+    let database = &config.gateway.session_db_path;
+    if !build::backups(config).is_restoring()
+        && let Some(db) = Db::open_read_only(database)?
+    {
+        return Ok(Some(db));
+    }
+    if let Some(db) = one_database(config)? {
+        db.end();
+    }
+    Ok(Db::open_read_only(database)?)
 }
 
 impl OneDatabase {

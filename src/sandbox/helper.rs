@@ -23,12 +23,17 @@ use rustix::process::{
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::launch::{Launched, Sweeper, launch};
-use super::processes::{Hunt, descendants, hunt, own_children};
+use super::processes::{Hunt, Process, descendants, hunt, own_children};
 use super::protocol::{End, Instruction, Report};
 use super::{INPUT_ARGUMENT, input, limits, masks, wait};
 
 /// How long processes that outlive the command get to end by themselves: a `>(filter)` is often a little later.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// How long that lasts for few processes one of which is at work or waits for the processor: a busy machine is slow, and
+/// who sleeps will not end soon. Looked at this often.
+const BUSY_GRACE: Duration = Duration::from_millis(700);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How long the killing may take before survivors are reported.
 const HUNT_BUDGET: Duration = Duration::from_secs(3);
@@ -199,10 +204,14 @@ impl Supervisor {
 
     /// Gives what outlives the command a moment to end by itself.
     fn grace(&mut self) {
-        let end = Instant::now() + GRACE;
+        let start = Instant::now();
         loop {
             self.reap();
-            let left = end.saturating_duration_since(Instant::now());
+            let over = start.elapsed();
+            let left = match GRACE.saturating_sub(over) {
+                Duration::ZERO if over < BUSY_GRACE && few_at_work() => LOOK_EVERY,
+                left => left,
+            };
             if self.childless || left.is_zero() || !matches!(self.wait(left), Ok(Wake::Other)) {
                 return;
             }
@@ -318,6 +327,12 @@ enum Wake {
     Lifeline,
     /// A signal or the time.
     Other,
+}
+
+/// Tells whether few processes are left and one of them would go on if it could.
+fn few_at_work() -> bool {
+    let left = descendants(getpid().as_raw_pid());
+    left.len() <= FEW_PROCESSES && left.iter().any(Process::is_at_work)
 }
 
 fn end_of(status: WaitStatus) -> End {

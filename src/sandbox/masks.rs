@@ -1,4 +1,5 @@
-//! The command's own view of the file tree: what it must not see is covered, and `/tmp` and `/dev/shm` are its own.
+//! The command's own view of the file tree: what it must not see is covered, what it may not write to is read-only, and
+//! `/tmp`, `/dev/shm` and System V memory and queues are its own.
 //!
 //! Runs on the supervisor's main thread before any other exists: a user namespace can only be entered by a process of
 //! one thread. Landlock cannot cut a hole into a tree that it allows, so holes are mounts. A covered path is an empty
@@ -18,6 +19,7 @@ use rustix::thread::UnshareFlags;
 
 use super::confine::SYSTEM;
 use super::protocol::Confine;
+use super::read_only;
 
 /// Secrets and ways out that lie, or may lie, where commands can read.
 const SYSTEM_SECRETS: [&str; 17] = [
@@ -129,12 +131,13 @@ fn outermost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     kept
 }
 
-/// Enters a mount namespace of our own: as root directly, else inside a user namespace that knows only this user.
+/// Enters namespaces of our own for mounts and for memory that is shared by number: as root directly, else inside a user namespace that knows only this user.
 fn enter() -> io::Result<()> {
     // Before the namespace: inside, nobody is known until the maps are written.
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
-    if crate::platform::unshare(UnshareFlags::NEWNS).is_err() {
-        crate::platform::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
+    let own = UnshareFlags::NEWNS | UnshareFlags::NEWIPC;
+    if crate::platform::unshare(own).is_err() {
+        crate::platform::unshare(UnshareFlags::NEWUSER | own)?;
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
         fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
@@ -145,8 +148,9 @@ fn enter() -> io::Result<()> {
 }
 
 fn cover(confine: &Confine, hidden: &Hidden) -> io::Result<()> {
+    let writable = outermost(existing(confine.write.iter()));
+    read_only::all_but(&writable)?;
     let nothing = Nothing::mount(Path::new(&confine.masks))?;
-    let writable = existing(confine.write.iter());
     for path in &hidden.own {
         pin_folders(path, &writable)?;
     }

@@ -33,6 +33,7 @@ mod orphans;
 mod output;
 mod processes;
 mod protocol;
+mod read_only;
 mod run;
 mod scratch;
 mod seccomp;

@@ -31,6 +31,11 @@ impl Process {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
 
+    /// Tells whether it runs, waits for the processor or for a disk.
+    pub(super) fn is_at_work(&self) -> bool {
+        matches!(self.state, b'R' | b'D')
+    }
+
     /// Returns what no two processes share, as long as the machine runs.
     fn identity(&self) -> (i32, u64) {
         (self.pid, self.start)
@@ -212,6 +217,18 @@ mod tests {
     use proptest::prelude::*;
 
     const TAIL: &str = " S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 4711 1 2 3";
+
+    #[test]
+    fn who_could_go_on_is_at_work() {
+        let at_work = |state| {
+            let line = format!("5 (a b){}", TAIL.replacen('S', state, 1));
+            parse_stat(line.as_bytes()).unwrap().is_at_work()
+        };
+        assert_eq!(
+            ["R", "D", "S", "T", "Z"].map(at_work),
+            [true, true, false, false, false]
+        );
+    }
 
     fn check(name: &str) {
         let process = parse_stat(format!("42 ({name}){TAIL}\n").as_bytes()).unwrap();

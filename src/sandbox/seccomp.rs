@@ -63,11 +63,12 @@ const DENIED: &[i64] = &[
 
 /// Refused unless the process that they change is the caller, which is spelled 0: other processes of the same user, the
 /// gateway among them, could be slowed down or limited to death.
-const OWN_PROCESS_ONLY: [i64; 5] = [
+const OWN_PROCESS_ONLY: [i64; 6] = [
     libc::SYS_prlimit64,
     libc::SYS_sched_setscheduler,
     libc::SYS_sched_setparam,
     libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
     // Which kind of subject comes first: anything but one process is refused too.
     libc::SYS_setpriority,
 ];

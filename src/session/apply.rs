@@ -266,7 +266,7 @@ impl Apply<'_, '_> {
                     self.not_found(caller);
                     return Ok(());
                 };
-                let title = clean_title(title);
+                let title = self.given_title(title);
                 if title.is_empty() {
                     let message = "A title needs a visible character.".to_owned();
                     let code = ErrorCode::BadRequest;
@@ -564,10 +564,15 @@ impl Apply<'_, '_> {
     ) -> Result<DialogRow, StorageError> {
         let row = self
             .tx
-            .create_dialog(route, &clean_title(title), self.now)?;
+            .create_dialog(route, &self.given_title(title), self.now)?;
         self.actor.clients.choose(caller.client, route, row.key);
         self.changed(&row, vec![caller.client]);
         Ok(row)
+    }
+
+    /// Cleans a title that a person gave; lists show titles everywhere, so keys are no part of them.
+    pub(super) fn given_title(&self, title: &str) -> String {
+        clean_title(&self.actor.deps.redactor.redact_known(title))
     }
 
     /// Names a dialog.

@@ -53,6 +53,7 @@ impl Actor {
             Op::Approve { id, answer } => return self.approve(&caller, &id, answer),
         };
         self.drain_inbound();
+        let before = self.clients.snapshot(caller.client);
         let db = self.deps.db.clone();
         let mut effects = Vec::new();
         let mut stop = None;
@@ -85,6 +86,7 @@ impl Actor {
         let answer = match result {
             Ok(answer) => answer,
             Err(error) => {
+                self.clients.restore(caller.client, before);
                 let body = self.storage_failed(&error);
                 return self.reply(&caller, None, body);
             }

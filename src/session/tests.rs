@@ -25,7 +25,7 @@ use crate::tools::{Effects, ProcessInfo, Tool, ToolCtx, ToolError, WorkspaceOpti
 mod approvals;
 mod outage;
 
-const CEILING: Duration = Duration::from_secs(5);
+const CEILING: Duration = Duration::from_secs(60);
 
 /// What the model does when asked.
 pub(super) enum Play {
@@ -880,6 +880,28 @@ fn a_repeat_of_what_nobody_works_on_is_taken_up() {
     assert_eq!(rig.answer("lost"), "at last");
     rig.say("lost", "something else");
     assert_eq!(rig.error("lost"), ErrorCode::BadRequest);
+}
+
+/// A dialog that was made for a client and not kept is not its own: its number may become that of another chat's dialog.
+#[test]
+fn a_dialog_that_could_not_be_stored_is_nobodys() {
+    let rig = Rig::start(vec![]);
+    let connected = InboundBody::Connected {
+        route: route("local"),
+    };
+    rig.send(caller("c"), connected);
+    rig.reply("c");
+    rig.send(caller("del"), InboundBody::Delete { session: None });
+    assert_eq!(rig.reply("del"), Body::Deleted);
+    rig.db.spoil("ALTER TABLE model_calls RENAME TO gone");
+    rig.control("info", "info");
+    assert_eq!(rig.error("info"), ErrorCode::Storage);
+    rig.db.spoil("ALTER TABLE gone RENAME TO model_calls");
+    rig.send(caller("bob"), input(Some("bob"), "for bob"));
+    rig.reply("bob");
+    rig.say("own", "for me");
+    let own = rig.reply_about("own").session.unwrap();
+    assert_eq!(own.chat.as_str(), "local");
 }
 
 #[test]

@@ -84,18 +84,30 @@ pub(super) fn auto_title(message: &str) -> String {
     format!("{}…", cut.trim_end())
 }
 
-/// Joins all words by single spaces and drops what would break a line or turn its direction.
+/// Joins all words by single spaces and drops what would break a line or turn its direction; empty if nobody would see
+/// anything of it.
 fn one_line(text: &str) -> String {
     let visible: String = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c })
         .filter(|c| !c.is_control() && !is_direction(*c))
         .collect();
-    visible
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<&str> = visible.split(' ').filter(|word| !word.is_empty()).collect();
+    if words.iter().all(|word| word.chars().all(is_unseen)) {
+        return String::new();
+    }
+    words.join(" ")
+}
+
+/// Characters that only change or join others, or hold a place for nothing (Unicode `Default_Ignorable_Code_Point`, the part
+/// of it that is in use).
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}'
+            | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// The marks that reorder text around them (Unicode bidirectional controls).
@@ -113,6 +125,8 @@ mod tests {
         assert_eq!(clean_title("整理 下载 📁"), "整理 下载 📁");
         assert_eq!(clean_title("\u{1b}[31mred\u{202e}"), "[31mred");
         assert_eq!(clean_title("\u{202e}\u{7}"), "");
+        assert_eq!(clean_title("\u{200b} \u{feff}\u{3164}"), "");
+        assert_eq!(clean_title("❤\u{fe0f}"), "❤\u{fe0f}");
         let family = "👨‍👩‍👧‍👦";
         let long = clean_title(&family.repeat(100));
         assert!(long.chars().count() <= MAX_CHARS);
@@ -141,6 +155,7 @@ mod tests {
         assert_eq!(auto_title("the key is ***"), "the key is ***");
         assert_eq!(auto_title("???"), "???");
         assert_eq!(auto_title(" \n"), "");
+        assert_eq!(auto_title("\u{200b}"), "");
         assert_eq!(
             auto_title("Please write me a long letter about the garden and the weather"),
             "Please write me a long letter about the…"

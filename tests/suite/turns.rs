@@ -3,8 +3,6 @@
 //! The clients know only the oldest messages unless a test is about the additive ones. Every request that the model saw is
 //! checked for legality, and by the official SDK's types.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
@@ -158,11 +156,9 @@ fn stop_ends_a_stream_in_the_middle() {
     let mut client = Client::hello(stage.gateway.port(), &["assistant_delta"]);
     client.say("count slowly");
     client.until(&["assistant_delta"]);
-    let since = Instant::now();
     client.say("/stop");
     let mut replies = client.until(&["command_executed", "error"]);
     replies.extend(client.until(&["command_executed", "error"]));
-    assert!(since.elapsed() < Duration::from_secs(5));
     let error = replies.iter().find(|m| m["type"] == "error");
     assert_eq!(
         error.map(|m| &m["code"]),

@@ -232,6 +232,13 @@ impl Board {
         })
     }
 
+    /// Tells, once, whether a message still waits for its reaction: a quick answer does not make it go without.
+    pub(super) fn take_reaction(&self, message: &str) -> bool {
+        let mut state = self.lock();
+        let live = state.live.get_mut(message);
+        live.is_some_and(|live| std::mem::take(&mut live.wants_reaction))
+    }
+
     /// Takes the state of an answer that is due to be shown.
     pub(super) fn next_shown(&self, now: Instant) -> Option<Shown> {
         let mut state = self.lock();
@@ -300,6 +307,10 @@ mod tests {
         let board = Board::new();
         board.received("m");
         assert_eq!(board.next_reaction().as_deref(), Some("m"));
+        assert_eq!(board.next_reaction(), None);
+        assert!(!board.take_reaction("m") && !board.take_reaction("another"));
+        board.received("quick");
+        assert!(board.take_reaction("quick"));
         assert_eq!(board.next_reaction(), None);
         board.delta("m", "one ");
         let start = Instant::now();

@@ -159,6 +159,9 @@ impl Sending {
             return Ok(());
         }
         if let Some(message) = message {
+            if self.bot.board.take_reaction(message) {
+                self.react(message);
+            }
             self.bot.board.give_up(message);
         }
         let place = self.place(pending.route.chat.as_str(), message, trace.as_ref())?;

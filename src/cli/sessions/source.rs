@@ -9,7 +9,7 @@ use crate::channels::cli_chat;
 use crate::chat::{Choice, Picked, SessionId, pick};
 use crate::cli::ask;
 use crate::cli::exit::{self, Failure};
-use crate::gateway::{self, Launch, OneShot, one_database};
+use crate::gateway::{self, Launch, OneShot, database_to_read, one_database};
 use crate::session;
 use crate::storage::{Db, DialogRow, InstanceLock, Kind, StorageError, Tx};
 use crate::wire::{ClientBody, ClientMessage, ExportForm, ServerBody, ServerMessage, SessionInfo};
@@ -41,22 +41,7 @@ impl<'a> Source<'a> {
         if let Some(url) = url {
             return Ok(Self::Gateway { url, launch });
         }
-        let database = &config.gateway.session_db_path;
-        let as_it_is = match gateway::backups(config).is_restoring() {
-            true => None,
-            false => Db::open_read_only(database).map_err(anyhow::Error::from)?,
-        };
-        let db = match as_it_is {
-            Some(db) => Some(db),
-            // Of an older version, or half restored: put in order under the lock first.
-            None => {
-                if let Some(db) = one_database(config)? {
-                    db.end();
-                }
-                Db::open_read_only(database).map_err(anyhow::Error::from)?
-            }
-        };
-        let db = db.map(Box::new);
+        let db = database_to_read(config)?.map(Box::new);
         Ok(Self::File { db, launch })
     }
 
@@ -144,7 +129,8 @@ impl<'a> Source<'a> {
 
     /// Names a dialog; returns the title as it is kept.
     pub(super) fn rename(&self, id: &str, title: &str) -> Result<String, Failure> {
-        let title = session::clean_title(title);
+        let (Self::Gateway { launch, .. } | Self::File { launch, .. }) = self;
+        let title = session::clean_title(&launch.redactor.redact_known(title));
         if title.is_empty() {
             let message = "a title needs a visible character";
             return Err(Failure::new(exit::USAGE, message).hint("picobot sessions rename ID TITLE"));

@@ -2,7 +2,6 @@
 
 use super::{Apply, Reply, SlashCommand, named};
 use crate::bus::Caller;
-use crate::session::title::clean_title;
 use crate::storage::{DialogRow, StorageError};
 
 pub(super) struct Rename;
@@ -27,7 +26,7 @@ impl SlashCommand for Rename {
         dialog: &DialogRow,
         argument: &str,
     ) -> Result<Reply, StorageError> {
-        let title = clean_title(argument);
+        let title = apply.given_title(argument);
         let content = if title.is_empty() {
             format!(
                 "This dialog is called {}. /rename <title> gives it another name.",

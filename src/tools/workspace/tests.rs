@@ -518,8 +518,8 @@ fn writers_of_one_file_do_not_overwrite_each_other_unseen() {
     })
     .unwrap();
     let mine: u32 = add(&place);
-    let theirs = told.recv_timeout(Duration::from_secs(5)).unwrap();
-    other.join_within(Duration::from_secs(5)).unwrap();
+    let theirs = told.recv_timeout(Duration::from_secs(60)).unwrap();
+    other.join_within(Duration::from_secs(60)).unwrap();
     assert_eq!(place.read("count"), Ok((mine + theirs).to_string()));
 }
 

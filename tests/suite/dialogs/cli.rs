@@ -130,12 +130,18 @@ fn dialogs_are_renamed_and_removed() {
         } else {
             "另一个 名字"
         };
+        // A key is no part of a title, which everybody sees.
+        assert_eq!(
+            ok(&home, &["rename", "d2", "with test-key in it"]),
+            "d2 is now called: with *** in it\n"
+        );
         assert_eq!(
             ok(&home, &["rename", "d2", &format!("  {title}\n")]),
             format!("d2 is now called: {title}\n")
         );
         assert!(ok(&home, &["list"]).contains(title));
         refused(&home, &["rename", "d2", " \u{202e} "], 2, "title");
+        refused(&home, &["rename", "d2", "\u{200b}"], 2, "\nhint: ");
         drop(gateway);
     }
     refused(&home, &["remove", "d1"], 2, "add -y");

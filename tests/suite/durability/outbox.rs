@@ -1,5 +1,7 @@
 //! `picobot outbox`, with a gateway and without, and deliveries that are too old.
 
+use std::fs::File;
+
 use serde_json::{Value, json};
 
 use super::picobot;
@@ -75,6 +77,19 @@ fn without_a_gateway() {
         let ended = picobot(&home, "outbox", wrong);
         assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");
     }
+}
+
+/// Who only looks waits for nobody who has the database, and needs no lock.
+#[test]
+fn listing_goes_on_beside_whoever_works() {
+    let home = with_deliveries(&[0]);
+    let lock = File::options().write(true).open(home.lock_file()).unwrap();
+    lock.try_lock().unwrap();
+    assert_eq!(states(&listed(&home, &["--json"])), [(1, "pending")]);
+    let approvals = picobot(&home, "approvals", &["list"]);
+    assert_eq!(approvals.code, Some(0), "{approvals:?}");
+    let refused = picobot(&home, "outbox", &["drop", "1", "-y"]);
+    assert_eq!(refused.code, Some(12), "{refused:?}");
 }
 
 #[test]

@@ -18,5 +18,5 @@ pub(crate) mod ws;
 
 use std::time::Duration;
 
-/// Longest wait for anything that should come at once.
-pub(crate) const CEILING: Duration = Duration::from_secs(5);
+/// Longest wait for anything that should come at once: only a test that fails waits so long, however loaded the machine.
+pub(crate) const CEILING: Duration = Duration::from_secs(60);

@@ -12,10 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::CEILING;
-
 /// Longest wait for a start or an end. Debug builds on a busy machine are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest wait for the last output of a process that has ended; somebody who holds its pipe is not waited for.
+const DRAIN: Duration = Duration::from_secs(5);
 
 const STACK: usize = 128 * 1024;
 
@@ -221,7 +222,7 @@ impl Process {
 
     fn join(&mut self) {
         for follower in self.followers.drain(..) {
-            let _ = follower.join_within(CEILING);
+            let _ = follower.join_within(DRAIN);
         }
     }
 }

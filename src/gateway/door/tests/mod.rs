@@ -22,7 +22,7 @@ use super::*;
 use crate::bus::Body;
 
 /// Ceiling of every wait.
-const CEILING: Duration = Duration::from_secs(5);
+const CEILING: Duration = Duration::from_secs(60);
 const TOKEN: &str = "the-token";
 
 /// What the handler was told.

@@ -158,6 +158,7 @@ impl Prison {
             ("PORT6", port(2)),
             ("UDP_PORT", udp.local_addr().unwrap().port().to_string()),
             ("ABSTRACT", name.clone()),
+            ("IPC", path(&fs::read_link("/proc/self/ns/ipc").unwrap())),
             ("VICTIM", victim.id().to_string()),
             ("MARKER", format!("marker-{name}")),
         ]);
@@ -269,6 +270,7 @@ fn plays_the_gateway() {
         "PORT6",
         "UDP_PORT",
         "ABSTRACT",
+        "IPC",
         "VICTIM",
         "MARKER",
     ];

@@ -2,7 +2,7 @@
 //!
 //! `mod.rs` beside plants what they look for and sets: `OUT` (a folder outside), `WORK` (the workspace), `REAL_HOME`, `GW`
 //! (the gateway's process), `SUPERVISOR`, `VICTIM` (another process of the same user), `PORT`, `PORT6`, `META_PORT`,
-//! `UDP_PORT`, `ABSTRACT`. Planted files hold the word `planted`.
+//! `UDP_PORT`, `ABSTRACT`, `IPC` (the host's namespace of shared memory). Planted files hold the word `planted`.
 //!
 //! Long because it is a table of equals.
 
@@ -222,6 +222,31 @@ pub(super) const WRITES: &[Escape] = &[
     ),
     ("link from outside", "ln -s $WORK $OUT/link", Always),
     (
+        "open a file to everybody",
+        "chmod 777 $OUT/appended",
+        Always,
+    ),
+    (
+        "change a file's times",
+        "py:os.utime(os.environ['OUT'] + '/appended', (1, 1))",
+        Always,
+    ),
+    (
+        "lock its owner out of a folder",
+        "chmod 0700 $OUT/home",
+        Always,
+    ),
+    (
+        "change modes below /etc",
+        "chmod --reference=/etc/passwd /etc/passwd",
+        Root,
+    ),
+    (
+        "change modes through a descriptor",
+        "py:fd = os.open(os.environ['OUT'], os.O_PATH)\nos.chmod('/proc/self/fd/%d/appended' % fd, 0o644)",
+        Always,
+    ),
+    (
         "write below /etc",
         "touch /etc/picobot-escape && rm /etc/picobot-escape",
         Root,
@@ -274,6 +299,12 @@ pub(super) const PROCESSES: &[Escape] = &[
     ),
     ("limit the gateway", "prlimit --pid $GW --nproc", Always),
     ("slow the gateway down", "renice -n 5 -p $VICTIM", Always),
+    ("keep it on one processor", "taskset -p 1 $VICTIM", Always),
+    (
+        "share memory by its number",
+        "[ \"$(readlink /proc/self/ns/ipc)\" = \"$IPC\" ]",
+        Always,
+    ),
     ("signal another process", "kill -0 $VICTIM", Always),
     (
         "read another's environment",

@@ -134,12 +134,12 @@ fn what_runs_is_cut_when_the_turns_time_is_over() {
     ]);
     let stage = Stage::with(
         model,
-        json!({"agents": {"default": {"provider": "scripted", "model": "scripted", "max_turn_secs": 2}}}),
+        json!({"agents": {"default": {"provider": "scripted", "model": "scripted", "max_turn_secs": 6}}}),
     );
     let began = Instant::now();
     assert_eq!(
         stage.client().ask("go"),
-        "as far as it went\n\nStopped after 2 s."
+        "as far as it went\n\nStopped after 6 s."
     );
     assert!(began.elapsed() < Duration::from_secs(100));
     let requests = stage.judged_requests(2);

@@ -2,13 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Desk, assert_said, assert_told};
-use crate::support::CEILING;
 use crate::support::gate::Gate;
 use crate::support::gateway::Gateway;
 use crate::support::model::ModelServer;
@@ -38,11 +36,8 @@ fn a_running_gateway_is_used() {
     let id = client.session_id.clone();
     assert_eq!(client.load(&id).len(), 2, "the same dialog");
     // The log line comes by another pipe than the answer.
-    let deadline = Instant::now() + CEILING;
-    while !gateway.log().contains("turn 1 in") {
-        assert!(Instant::now() < deadline, "{}", gateway.log());
-        std::thread::yield_now();
-    }
+    let log = gateway.process().stderr();
+    assert!(log.has("turn 1 in"), "{}", log.text());
 }
 
 #[test]
@@ -119,7 +114,9 @@ fn a_gateway_that_takes_the_lock_meanwhile_is_used() {
     let mut client = Client::connect(gateway.port());
     let id = client.session_id.clone();
     assert_eq!(client.load(&id).len(), 2);
-    assert!(gateway.log().contains("turn 1 in"), "{}", gateway.log());
+    // The log line comes by another pipe than the answer.
+    let log = gateway.process().stderr();
+    assert!(log.has("turn 1 in"), "{}", log.text());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 
 use super::Global;
 use super::exit::{self, Failure};
-use super::setup::{access, gateway_address, load_config, say};
+use super::setup::{access, dial_failure, gateway_address, load_config, say};
 use crate::client::{self, ClientError, Ended, Endpoint, Opening, Options, StartGateway};
 use crate::config::{self, Config};
 use crate::storage::InstanceLock;
@@ -72,14 +72,18 @@ pub(super) fn run(global: &Global, umask: u32, args: ChatArgs) -> Result<(), Fai
         return Err(Failure::new(exit::USAGE, "chat needs a terminal")
             .hint("in scripts and pipes use: picobot send"));
     }
+    let url = args.gateway_url.clone();
+    if let Some(url) = &url {
+        client::check_url(url).map_err(dial_failure)?;
+    }
     let loaded = load_config(global)?;
     let config = loaded.config;
-    let url = args.gateway_url.clone();
+    let start_command = start_command(global, url.as_deref(), &config.client.gateway_url);
+    let is_startable = !args.no_autostart && url.is_none() && start_command.is_some();
     let options = Options {
-        endpoint: endpoint(url.clone(), &config),
-        start_command: start_command(global),
-        start_gateway: (!args.no_autostart && url.is_none())
-            .then(|| start_gateway(global, umask, &config.state_dir)),
+        endpoint: endpoint(url, &config),
+        start_command,
+        start_gateway: is_startable.then(|| start_gateway(global, umask, &config.state_dir)),
         opening: match (&args.session, args.resume, args.new) {
             (Some(name), _, _) => Opening::Named(name.clone()),
             (None, true, _) => Opening::Newest,
@@ -92,6 +96,7 @@ pub(super) fn run(global: &Global, umask: u32, args: ChatArgs) -> Result<(), Fai
         ambiguous_is_wide: config.client.ambiguous_is_wide,
         keys: config.client.keys.clone(),
         root: root(&config),
+        database: config.gateway.session_db_path.clone(),
         state_dir: config.state_dir,
         env: config::process_env(),
     };
@@ -108,10 +113,7 @@ fn farewell(ended: &Ended) -> Result<(), Failure> {
     for fault in &ended.key_faults {
         say(&format!("picobot: {fault}"));
     }
-    let mut text = match &ended.session {
-        Some(session) => format!("Resume: picobot chat --session {session}\n"),
-        None => String::new(),
-    };
+    let mut text = ended.session.as_deref().map_or_else(String::new, resume);
     match ended.n_unsent {
         0 => {}
         1 => text.push_str("A message could not be sent; it is kept as the draft.\n"),
@@ -129,6 +131,14 @@ fn farewell(ended: &Ended) -> Result<(), Failure> {
             128 + u8::try_from(signal).unwrap_or_default(),
         )),
         None => Ok(()),
+    }
+}
+
+/// Returns the line that says how to come back. A gateway chose the id, and people paste the line into a shell.
+fn resume(session: &str) -> String {
+    match shlex::try_quote(session) {
+        Ok(quoted) => format!("Resume: picobot chat --session {quoted}\n"),
+        Err(_) => String::new(),
     }
 }
 
@@ -198,13 +208,19 @@ fn gateway_arguments(global: &Global) -> Vec<String> {
     arguments
 }
 
-fn start_command(global: &Global) -> String {
-    let arguments = gateway_arguments(global);
+/// Returns the command that starts the gateway a client looks for, for people: at the address given on the command line,
+/// else as configured. `None` for a gateway that is not on this machine.
+fn start_command(global: &Global, given: Option<&str>, configured: &str) -> Option<String> {
+    let port = client::loopback_port(given.unwrap_or(configured))?;
+    let mut arguments = gateway_arguments(global);
+    if given.is_some() {
+        arguments.extend(["--port".to_owned(), port.to_string()]);
+    }
     let quoted = shlex::try_join(arguments.iter().map(String::as_str));
-    format!(
+    Some(format!(
         "picobot {}",
         quoted.unwrap_or_else(|_| "gateway".to_owned())
-    )
+    ))
 }
 
 /// Starts gateways in the background; their log goes to a file.
@@ -276,9 +292,34 @@ mod tests {
             verbose: 0,
             quiet: false,
         };
+        let here = "ws://127.0.0.1:19876/ws";
         assert_eq!(
-            start_command(&global),
-            "picobot gateway --config '/tmp/my config.json'"
+            start_command(&global, None, here).as_deref(),
+            Some("picobot gateway --config '/tmp/my config.json'")
+        );
+        assert_eq!(
+            start_command(&global, Some("ws://localhost:4000/ws"), here).as_deref(),
+            Some("picobot gateway --config '/tmp/my config.json' --port 4000")
+        );
+        for elsewhere in [
+            "wss://bot.example/ws",
+            "ws://192.0.2.1:1/ws",
+            "wss://127.0.0.1/ws",
+        ] {
+            assert_eq!(start_command(&global, Some(elsewhere), here), None);
+            assert_eq!(start_command(&global, None, elsewhere), None);
+        }
+    }
+
+    #[test]
+    fn the_line_to_come_back_can_be_pasted() {
+        assert_eq!(
+            resume("cli_chat:local:d1"),
+            "Resume: picobot chat --session cli_chat:local:d1\n"
+        );
+        assert_eq!(
+            resume("d1; rm -r ~"),
+            "Resume: picobot chat --session 'd1; rm -r ~'\n"
         );
     }
 

@@ -86,13 +86,34 @@ impl DialError {
     }
 }
 
-/// Connects to a `ws://` or `wss://` address. The socket does not block afterwards.
-pub fn dial(url: &str, access: &Access) -> Result<WebSocket<Socket>, DialError> {
-    let uri: Uri = url
-        .parse()
+/// Reads the address of a gateway.
+fn gateway_uri(url: &str) -> Result<Uri, DialError> {
+    url.parse()
         .ok()
         .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some())
-        .ok_or_else(|| DialError::BadUrl(url.to_owned()))?;
+        .ok_or_else(|| DialError::BadUrl(url.to_owned()))
+}
+
+/// Checks an address without connecting: [`DialError::BadUrl`] for one that can never be a gateway's.
+pub fn check_url(url: &str) -> Result<(), DialError> {
+    gateway_uri(url).map(|_| ())
+}
+
+/// Returns the port of a `ws://` address on this machine's loopback; a gateway could be started there.
+pub fn loopback_port(url: &str) -> Option<u16> {
+    let uri = gateway_uri(url).ok()?;
+    let host = bare_host(&uri);
+    let is_loopback = host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+    let is_plain = uri.scheme_str() == Some("ws");
+    (is_plain && is_loopback).then(|| uri.port_u16().unwrap_or(80))
+}
+
+/// Connects to a `ws://` or `wss://` address. The socket does not block afterwards.
+pub fn dial(url: &str, access: &Access) -> Result<WebSocket<Socket>, DialError> {
+    let uri = gateway_uri(url)?;
     let is_tls = uri.scheme_str() == Some("wss");
     let host = bare_host(&uri);
     let tcp = connect(

@@ -38,6 +38,17 @@ struct Laid {
     used: u64,
 }
 
+/// The end of the transcript as it was when the person scrolled away from it.
+struct LeftEnd {
+    /// The last entry.
+    uid: u64,
+    /// How many of its rows were there, as rows are laid out in `context`.
+    height: usize,
+    /// How many rows it had in `context` when last looked at; more than `height` if it has grown.
+    of: usize,
+    context: Context,
+}
+
 /// The layout of the open dialog.
 #[derive(Default)]
 pub(super) struct Layout {
@@ -46,8 +57,8 @@ pub(super) struct Layout {
     context: Context,
     height: usize,
     stamp: u64,
-    /// The last entry and its height when the end was left.
-    left_at: Option<(u64, usize)>,
+    /// Where the end was when it was left.
+    left_at: Option<LeftEnd>,
     /// The answer that streams.
     streamed: Streamed,
 }
@@ -223,7 +234,12 @@ impl Layout {
         if self.left_at.is_none() {
             let last = transcript.len().saturating_sub(1);
             let height = self.rows(transcript, last).len();
-            self.left_at = transcript.get(last).map(|entry| (entry.uid, height));
+            self.left_at = transcript.get(last).map(|entry| LeftEnd {
+                uid: entry.uid,
+                height,
+                of: height,
+                context: self.context.clone(),
+            });
         }
         let (index, row) = place;
         let of = self.rows(transcript, index).len();
@@ -300,12 +316,28 @@ impl Layout {
         }
     }
 
+    /// Returns how many rows of the entry at `from`, the last one when the end was left, are not new. Another width or
+    /// folding makes other rows of the same text: their part of the entry stays.
+    fn left_height(&mut self, transcript: &Transcript, from: usize) -> usize {
+        let now = self.rows(transcript, from).len();
+        let Some(left) = &mut self.left_at else {
+            return 0;
+        };
+        if left.context != self.context {
+            left.height = left.height * now / left.of.max(1);
+            left.context = self.context.clone();
+        }
+        left.of = now;
+        left.height
+    }
+
     /// Counts the rows that came since the end was left.
     pub(super) fn n_new_rows(&mut self, transcript: &Transcript) -> usize {
-        let Some((uid, height)) = self.left_at else {
+        let Some(uid) = self.left_at.as_ref().map(|left| left.uid) else {
             return 0;
         };
         let from = transcript.index_of(uid);
+        let height = self.left_height(transcript, from);
         let n: usize = (from..transcript.len())
             .map(|index| self.rows(transcript, index).len())
             .sum();

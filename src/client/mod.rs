@@ -33,7 +33,7 @@ mod text;
 mod theme;
 mod view;
 
-pub use dial::{Access, DialError, Endpoint, Reached, dial};
+pub use dial::{Access, DialError, Endpoint, Reached, check_url, dial, loopback_port};
 pub use options::{ClientError, Ended, Opening, Options, StartGateway};
 pub use run::run;
 pub use terminal::Mouse;

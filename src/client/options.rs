@@ -28,8 +28,8 @@ pub enum Opening {
 pub struct Options {
     /// Where the gateway is.
     pub endpoint: Endpoint,
-    /// The command that starts a gateway, for people.
-    pub start_command: String,
+    /// The command that starts a gateway where this one looks for it, for people; `None`: it is on another machine.
+    pub start_command: Option<String>,
     /// Starts one from here; `None`: not on offer.
     pub start_gateway: Option<StartGateway>,
     /// Which dialog to begin with.
@@ -48,6 +48,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where `@path` begins.
     pub root: PathBuf,
+    /// The gateway's database: `@path` offers neither it nor what lies beside it under its name.
+    pub database: PathBuf,
     /// The process environment.
     pub env: BTreeMap<String, String>,
 }
@@ -55,7 +57,7 @@ pub struct Options {
 /// How the client ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// The dialog that was open.
+    /// The dialog that was open, without anything that steers a terminal: a gateway named it.
     pub session: Option<String>,
     /// How many messages could not be sent; they are kept with the draft.
     pub n_unsent: usize,

@@ -42,7 +42,7 @@ impl Play {
             widths,
             clock: Clock::default(),
             address: "ws 127.0.0.1:19876".to_owned(),
-            start_command: "picobot gateway".to_owned(),
+            start_command: Some("picobot gateway".to_owned()),
             may_start: true,
             is_chinese: true,
             id_prefix: "t".to_owned(),

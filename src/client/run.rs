@@ -20,7 +20,7 @@ use super::outside;
 use super::state::{Effect, Event, Moment, NOWHERE, Settings, Start, State, short_address, update};
 use super::suspend;
 use super::terminal::{Screen, give_back};
-use super::text::Widths;
+use super::text::{Widths, clean_line};
 use super::view::SPIN_MS;
 use crate::observability::panic_point;
 use crate::threads::{Thread, spawn};
@@ -80,6 +80,7 @@ pub fn run(options: Options) -> Result<Ended, ClientError> {
         net: Net::start(options.endpoint)?,
         start_gateway: options.start_gateway,
         root: options.root,
+        database: options.database,
         state_dir: options.state_dir,
         env: options.env,
         translator: Translator::default(),
@@ -93,7 +94,7 @@ pub fn run(options: Options) -> Result<Ended, ClientError> {
     signals.stop();
     let signal = result?;
     Ok(Ended {
-        session: state.session().map(str::to_owned),
+        session: state.session().map(clean_line),
         n_unsent: state.unsent().len(),
         is_busy: state.goes_on(),
         signal,
@@ -117,6 +118,7 @@ struct Client {
     net: Net,
     start_gateway: Option<StartGateway>,
     root: std::path::PathBuf,
+    database: std::path::PathBuf,
     state_dir: std::path::PathBuf,
     env: std::collections::BTreeMap<String, String>,
     translator: Translator,
@@ -283,7 +285,7 @@ impl Client {
                     .get("HOME")
                     .map(std::path::PathBuf::from)
                     .unwrap_or_default();
-                let found = outside::list(&self.root, &home, &asked);
+                let found = outside::list(&self.root, &home, &self.database, &asked);
                 events.push_back(Event::Paths { asked, found });
             }
             Effect::Copy(text) => {

@@ -30,7 +30,7 @@ impl Stage {
             widths: Widths::default(),
             clock: Clock::default(),
             address: String::new(),
-            start_command: String::new(),
+            start_command: None,
             may_start: false,
             is_chinese: true,
             id_prefix: "stage".to_owned(),

@@ -25,6 +25,13 @@ pub(super) struct Waiting {
     pub(super) joined: Vec<Caller>,
 }
 
+impl Waiting {
+    /// Where it belongs among others of its dialog: turns that were begun first, then by the order received.
+    pub(super) fn place(&self) -> (bool, Option<TurnId>, InboxId) {
+        (self.resume.is_none(), self.resume, self.input)
+    }
+}
+
 /// What may only be done to a dialog while no turn runs in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum DialogOp {

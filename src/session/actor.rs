@@ -329,13 +329,15 @@ impl Actor {
         self.count_waiting();
     }
 
-    /// Puts an input among those that wait, where it belongs by the order received.
+    /// Puts an input among those that wait: where it belongs by the order received, but one whose turn an earlier process began
+    /// before all others. What they say and do would come in the middle of that turn.
     pub(super) fn add_in_order(&mut self, key: DialogKey, session: &SessionId, waiting: Waiting) {
         let active = self
             .active
             .entry(key)
             .or_insert_with(|| Active::new(session.clone()));
-        let later = |work: &Work| matches!(work, Work::Input(other) if other.input > waiting.input);
+        let later =
+            |work: &Work| matches!(work, Work::Input(other) if other.place() > waiting.place());
         let at = active.queue.iter().position(later);
         let at = at.unwrap_or(active.queue.len());
         active.queue.insert(at, Work::Input(waiting));

@@ -1,4 +1,5 @@
-//! What an earlier process left: every input that has not ended is taken up again, in the order received.
+//! What an earlier process left: every input that has not ended is taken up again, turns that were begun first, then in the
+//! order received.
 
 use std::collections::HashSet;
 
@@ -34,6 +35,8 @@ impl Actor {
                     found.push((row, waiting));
                 }
             }
+            // A newer input may have been begun before older ones, which must not come in the middle of its turn.
+            found.sort_by_key(|(_, waiting)| waiting.place());
             Ok(found)
         });
         match open {

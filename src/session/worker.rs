@@ -135,6 +135,8 @@ struct Loaded {
     history: Vec<StoredMessage>,
     /// Ids of the turn's calls that a summary stands for.
     used_ids: Vec<String>,
+    /// Whether steps of the turn are stored, by another process.
+    has_steps: bool,
 }
 
 /// What an input is.
@@ -184,6 +186,7 @@ fn load(tx: &Tx<'_>, job: &TurnJob) -> Result<Begun<Loaded>, StorageError> {
         history: tx.history(job.dialog, &context)?,
         context,
         used_ids,
+        has_steps: resumed.is_some() && tx.has_messages(turn)?,
     }))
 }
 
@@ -260,17 +263,10 @@ impl<'a> Turn<'a> {
     }
 
     fn run(self) {
-        let own = self
-            .loaded
-            .history
-            .iter()
-            .any(|stored| stored.turn == self.loaded.turn);
-        let overtaken = own
-            && self
-                .loaded
-                .history
-                .last()
-                .is_some_and(|last| last.turn != self.loaded.turn);
+        let own = self.loaded.has_steps;
+        // Also where a summary stands for its steps by now: begun anew, it would do again what it has done.
+        let last = self.loaded.history.last();
+        let overtaken = own && last.is_none_or(|last| last.turn != self.loaded.turn);
         if self.loaded.attempts > MAX_ATTEMPTS {
             self.give_up(own, wording::CRASHED);
         } else if overtaken {

@@ -156,6 +156,6 @@ mod tests {
         let thread =
             crate::threads::spawn("canceller", 128 * 1024, move || other.cancel()).unwrap();
         assert!(token.wait(Duration::from_secs(5)));
-        thread.join_within(Duration::from_secs(5)).unwrap();
+        thread.join_within(Duration::from_secs(60)).unwrap();
     }
 }

@@ -129,7 +129,7 @@ mod tests {
         .unwrap();
         let quick = spawn("quick", STACK, || {}).unwrap();
         assert_eq!(quick.name(), "quick");
-        quick.join_within(Duration::from_secs(5)).unwrap();
+        quick.join_within(Duration::from_secs(60)).unwrap();
         let error = late.join_until(Instant::now()).unwrap_err();
         assert!(matches!(error, JoinError::Late(name) if name == "late"));
         drop(stop);
@@ -142,7 +142,7 @@ mod tests {
             let _ = tell.send(name.to_owned());
         });
         let actor = spawn_actor("actor", STACK, &fatal, || panic!("on purpose")).unwrap();
-        actor.join_within(Duration::from_secs(5)).unwrap();
+        actor.join_within(Duration::from_secs(60)).unwrap();
         assert_eq!(told.recv().unwrap(), "actor");
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::arguments::Said;
 use super::plan::Row;
 use super::shrink::shorten;
 use crate::agent::models::Models;
@@ -259,7 +260,8 @@ fn quoted(message: &Message, max: usize) -> String {
         let (who, text) = match part {
             Part::Text(text) => (who, text.as_str()),
             Part::ToolCall(call) => {
-                let arguments = harmless(&shorten(&call.arguments, max));
+                let shown = Said::read(&call.arguments).shown;
+                let arguments = harmless(&shorten(&shown, max));
                 let _ = writeln!(out, "Call {}: {arguments}", call.name);
                 continue;
             }

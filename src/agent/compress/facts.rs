@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arguments::Said;
 use super::extract::{Line, Name, lines, names};
 use super::shrink::shorten;
 use crate::chat::{Message, Role};
@@ -89,8 +90,9 @@ impl Facts {
                 Role::Tool => {}
             }
             for call in message.tool_calls() {
-                self.add_names(&call.arguments, usize::MAX);
-                let step = format!("{} {}", call.name, one_line(&call.arguments));
+                let said = Said::read(&call.arguments);
+                self.add_names(&said.texts, usize::MAX);
+                let step = format!("{} {}", call.name, one_line(&said.shown));
                 open_calls.push((call.id.clone(), step));
             }
             for result in message.tool_results() {

@@ -4,6 +4,7 @@
 //!
 //! Pure but for the one model call; runs on the thread that asks. Not here: when to compress, and storing it (`session`).
 
+mod arguments;
 mod ask;
 mod extract;
 mod facts;

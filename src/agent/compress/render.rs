@@ -10,7 +10,7 @@ pub const SUMMARY_START: &str = "<summary>";
 /// Closes the block.
 pub const SUMMARY_END: &str = "</summary>";
 
-/// Shares of the room for each kind of fact, in hundredths.
+/// Shares of the room for each kind of fact, in hundredths; what a kind does not need goes to the others.
 const SHARES: [(Kind, usize); 8] = [
     (Kind::Open, 12),
     (Kind::Running, 8),
@@ -32,6 +32,29 @@ enum Kind {
     Addresses,
     Ids,
     Steps,
+}
+
+impl Kind {
+    fn entries(self, facts: &Facts) -> &[String] {
+        match self {
+            Self::Requests => &facts.requests,
+            Self::Open => &facts.open,
+            Self::Running => &facts.running,
+            Self::Decisions => &facts.decisions,
+            Self::Paths => &facts.paths,
+            Self::Addresses => &facts.addresses,
+            Self::Ids => &facts.ids,
+            Self::Steps => &facts.steps,
+        }
+    }
+}
+
+/// Characters that separate two entries, at most.
+const BETWEEN: usize = 3;
+
+/// Characters that an entry takes.
+fn cost(entry: &str) -> usize {
+    entry.chars().count() + BETWEEN
 }
 
 /// Writes the block. `is_fresh` says that the model's summary in the facts covers all that was cut; `request` is what
@@ -64,21 +87,40 @@ pub fn render(facts: &Facts, is_fresh: bool, request: Option<&str>, max_chars: u
             harmless(&shorten(&facts.last, max_chars))
         );
     }
-    for (kind, share) in SHARES {
-        let room = max_chars * share / 100;
+    for ((kind, _), room) in SHARES.iter().zip(rooms(facts, max_chars)) {
+        let entries = kind.entries(facts);
         match kind {
-            Kind::Requests => list(&mut out, "Further requests", &facts.requests, room),
-            Kind::Open => list(&mut out, "Open items", &facts.open, room),
-            Kind::Running => list(&mut out, "Running", &facts.running, room),
-            Kind::Decisions => list(&mut out, "Decisions and rules", &facts.decisions, room),
-            Kind::Paths => row(&mut out, "Files", &facts.paths, room),
-            Kind::Addresses => row(&mut out, "Addresses", &facts.addresses, room),
-            Kind::Ids => row(&mut out, "Ids", &facts.ids, room),
-            Kind::Steps => list(&mut out, &steps_title(facts), &facts.steps, room),
+            Kind::Requests => list(&mut out, "Further requests", entries, room),
+            Kind::Open => list(&mut out, "Open items", entries, room),
+            Kind::Running => list(&mut out, "Running", entries, room),
+            Kind::Decisions => list(&mut out, "Decisions and rules", entries, room),
+            Kind::Paths => row(&mut out, "Files", entries, room),
+            Kind::Addresses => row(&mut out, "Addresses", entries, room),
+            Kind::Ids => row(&mut out, "Ids", entries, room),
+            Kind::Steps => list(&mut out, &steps_title(facts), entries, room),
         }
     }
     out.push_str(SUMMARY_END);
     out
+}
+
+/// Returns the characters that each kind gets, in the order of [`SHARES`].
+fn rooms(facts: &Facts, max_chars: usize) -> [usize; SHARES.len()] {
+    let wanted = SHARES.map(|(kind, _)| {
+        let entries = kind.entries(facts).iter();
+        entries.map(|entry| cost(entry)).sum::<usize>()
+    });
+    let own = SHARES.map(|(_, share)| max_chars * share / 100);
+    let kinds = || wanted.iter().zip(&own);
+    let spare: usize = kinds().map(|(want, own)| own.saturating_sub(*want)).sum();
+    let lacking: usize = kinds().map(|(want, own)| want.saturating_sub(*own)).sum();
+    let mut rooms = own;
+    for (room, (want, own)) in rooms.iter_mut().zip(kinds()) {
+        let lacks = want.saturating_sub(*own);
+        // All that is lacked if there is enough, else a part in proportion.
+        *room += lacks * spare.min(lacking) / lacking.max(1);
+    }
+    rooms
 }
 
 fn steps_title(facts: &Facts) -> String {
@@ -111,7 +153,7 @@ fn write_entries(
         .iter()
         .rev()
         .take_while(|entry| {
-            let cost = entry.chars().count() + between.len();
+            let cost = cost(entry);
             let fits = cost <= left;
             left = left.saturating_sub(cost);
             fits

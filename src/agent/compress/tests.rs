@@ -242,6 +242,42 @@ fn facts_survive_a_hundred_bad_summaries() {
     assert!(block.starts_with(SUMMARY_START) && block.ends_with(SUMMARY_END));
 }
 
+/// A dialog that has much of one kind only keeps it all, and the block stays as short as it should.
+#[test]
+fn room_that_a_kind_does_not_need_goes_to_others() {
+    let mut facts = Facts::default();
+    let files: Vec<String> = (0..100).map(|n| format!("/srv/报告-{n:02}.csv")).collect();
+    let arguments = |file: &str| {
+        let escaped: String = file
+            .chars()
+            .map(|c| match c.is_ascii() {
+                true => c.to_string(),
+                false => format!("\\u{:04x}", u32::from(c)),
+            })
+            .collect();
+        format!("{{\"path\":\"{escaped}\"}}")
+    };
+    let messages: Vec<Message> = files
+        .iter()
+        .map(|file| Message {
+            role: Role::Assistant,
+            parts: vec![Part::ToolCall(crate::chat::ToolCall {
+                id: file.clone(),
+                name: "file_read".to_owned(),
+                arguments: arguments(file),
+            })],
+            native: None,
+        })
+        .collect();
+    facts.add(&messages);
+    assert_eq!(facts.paths, files);
+    let block = render(&facts, true, None, 3_000);
+    assert!(block.contains("/srv/报告-00.csv") && block.contains("/srv/报告-99.csv"));
+    let crowded = render(&facts, true, None, 500);
+    assert!(!crowded.contains("/srv/报告-00.csv") && crowded.contains("/srv/报告-99.csv"));
+    assert!(crowded.chars().count() < 1_000, "{crowded}");
+}
+
 #[test]
 fn done_items_go_and_what_failed_is_said() {
     let mut facts = Facts::default();

@@ -204,8 +204,8 @@ impl State {
         self.layout.set(context, rows);
     }
 
-    /// Tells whether starting a gateway is on offer.
-    pub(in crate::client) fn can_start_gateway(&self) -> bool {
+    /// Tells whether nobody listens where the gateway should be, and none is being started.
+    pub(in crate::client) fn lacks_gateway(&self) -> bool {
         let refused = matches!(
             self.link,
             Link::Offline {
@@ -213,7 +213,12 @@ impl State {
                 ..
             }
         );
-        refused && self.settings.may_start && !self.is_starting
+        refused && !self.is_starting
+    }
+
+    /// Tells whether starting a gateway is on offer.
+    pub(in crate::client) fn can_start_gateway(&self) -> bool {
+        self.settings.may_start && self.lacks_gateway()
     }
 
     fn start_gateway(&mut self) {

@@ -34,6 +34,8 @@ pub(in crate::client) enum DialogMode {
 pub(in crate::client) struct DialogList {
     /// `None` until the gateway has answered.
     pub(in crate::client) all: Option<Vec<Listed>>,
+    /// Whether older dialogs exist that one list does not hold.
+    pub(in crate::client) has_more: bool,
     pub(in crate::client) filter: Composer,
     pub(in crate::client) chosen: usize,
     pub(in crate::client) shows_archived: bool,
@@ -87,7 +89,8 @@ impl State {
         self.ask(ClientBody::ListSessions {
             include_archived,
             all_chats: false,
-            offset: None,
+            // Only with an offset the gateway says whether there are more.
+            offset: Some(0),
         });
     }
 
@@ -100,9 +103,10 @@ impl State {
     }
 
     /// Fills the open list. The choice stays on its dialog, wherever that one is now.
-    pub(super) fn fill_dialogs(&mut self, sessions: &[SessionInfo<'_>]) {
+    pub(super) fn fill_dialogs(&mut self, sessions: &[SessionInfo<'_>], has_more: bool) {
         if let Overlay::Dialogs(list) = &mut self.overlay {
             let chosen = list.chosen_one();
+            list.has_more = has_more;
             list.all = Some(sessions.iter().map(listed).collect());
             let shown = list.shown();
             let same = chosen.and_then(|chosen| shown.iter().position(|now| now.id == chosen.id));
@@ -205,6 +209,19 @@ impl State {
     /// Makes a new dialog and opens it.
     pub(super) fn create_dialog(&mut self) {
         self.ask(ClientBody::CreateSession { title: None });
+    }
+
+    /// The open dialog is gone. What is being written goes along to the one that takes its place.
+    pub(super) fn leave_gone_dialog(&mut self) {
+        let Some(gone) = self.dialog.take() else {
+            return;
+        };
+        self.drafts.remove(&gone.id);
+        self.save_draft();
+        self.out.push(Effect::SaveDraft {
+            session: gone.id,
+            text: String::new(),
+        });
     }
 
     /// Opens a dialog.

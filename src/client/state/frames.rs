@@ -1,5 +1,7 @@
 //! What the gateway says changes the state. Pure.
 
+use std::borrow::Cow;
+
 use super::approvals::Approval;
 use super::loaded::Page;
 use super::transcript::{Body, Call, CallState, Delivery, Tone};
@@ -53,7 +55,11 @@ impl State {
     }
 
     fn on_frame(&mut self, message: ServerMessage<'static>) {
-        let id = message.request_id.as_deref();
+        self.repeats_ids |= message.request_id.is_some();
+        let id = message
+            .request_id
+            .or_else(|| self.answered_id(&message.body));
+        let id = id.as_deref();
         match message.body {
             ServerBody::SessionEstablished { session_id, title } => {
                 self.begin(session_id.into_owned(), title.into_owned())
@@ -66,7 +72,10 @@ impl State {
                 });
                 self.open(&id);
             }
-            ServerBody::SessionList { sessions, .. } => self.on_list(&sessions),
+            ServerBody::SessionList { sessions, has_more } => {
+                self.fill_dialogs(&sessions, has_more.unwrap_or_default());
+                self.start_in(&sessions);
+            }
             ServerBody::SessionLoaded {
                 session_id,
                 messages,
@@ -102,20 +111,14 @@ impl State {
                 self.retitle(&session_id, &title);
                 self.refresh_list();
             }
-            ServerBody::SessionArchived { session_id }
-            | ServerBody::SessionDeleted { session_id } => {
-                if self.session() == Some(&*session_id) {
-                    self.start = Start::Newest;
-                    self.established = None;
-                    self.say("that dialog is put away; this is the newest one");
-                    self.ask(ClientBody::ListSessions {
-                        include_archived: false,
-                        all_chats: false,
-                        offset: None,
-                    });
-                }
-                self.refresh_list();
-            }
+            ServerBody::SessionArchived { session_id } => self.on_gone(
+                &session_id,
+                "that dialog is put away; this is the newest one",
+            ),
+            ServerBody::SessionDeleted { session_id } => self.on_gone(
+                &session_id,
+                "that dialog is deleted; this is the newest one",
+            ),
             ServerBody::HistoryCleared { session_id } => {
                 if self.session() == Some(&*session_id) {
                     self.open(&session_id);
@@ -205,6 +208,25 @@ impl State {
             ServerBody::Pong {} | ServerBody::Unknown => {}
             streamed => self.on_streamed(id, streamed),
         }
+    }
+
+    /// Returns the id of the input that an answer without an id is for: from a gateway that repeats none, the one that has
+    /// waited longest in its dialog. Answers come in order.
+    fn answered_id(&self, body: &ServerBody<'_>) -> Option<Cow<'static, str>> {
+        let (session, is_command) = match body {
+            ServerBody::AssistantResponse { session_id, .. } => (Some(&**session_id), false),
+            ServerBody::CommandExecuted { session_id, .. } => (session_id.as_deref(), true),
+            _ => return None,
+        };
+        if self.repeats_ids {
+            return None;
+        }
+        let waiting = self.pending.iter().find(|pending| {
+            pending.is_sent
+                && pending.is_command == is_command
+                && session.is_none_or(|id| pending.session == id)
+        })?;
+        Some(waiting.request_id.clone().into())
     }
 
     /// Takes in the pieces of a turn; those of other dialogs are not shown.
@@ -336,6 +358,7 @@ impl State {
     fn begin(&mut self, session: String, title: String) {
         // What still waits for an answer is asked again.
         self.approvals.clear();
+        self.repeats_ids = false;
         self.established = Some(Dialog {
             id: session.clone(),
             title,
@@ -362,8 +385,24 @@ impl State {
         }
     }
 
-    fn on_list(&mut self, sessions: &[SessionInfo<'_>]) {
-        self.fill_dialogs(sessions);
+    /// A dialog is no longer listed; if it is the open one, the newest takes its place.
+    fn on_gone(&mut self, session: &str, said: &str) {
+        if self.session() == Some(session) {
+            self.leave_gone_dialog();
+            self.start = Start::Newest;
+            self.established = None;
+            self.say(said);
+            self.ask(ClientBody::ListSessions {
+                include_archived: false,
+                all_chats: false,
+                offset: None,
+            });
+        }
+        self.refresh_list();
+    }
+
+    /// Opens the dialog to begin with, if the list was asked for that.
+    fn start_in(&mut self, sessions: &[SessionInfo<'_>]) {
         match std::mem::take(&mut self.start) {
             Start::Newest => match sessions.iter().find(|info| !info.archived) {
                 Some(info) => {
@@ -541,6 +580,10 @@ impl State {
         match session.filter(|_| changes) {
             Some(session) => {
                 let session = session.to_owned();
+                let goes = command == "/delete" || command == "/archive";
+                if goes && self.session() != Some(session.as_str()) {
+                    self.leave_gone_dialog();
+                }
                 self.open(&session);
             }
             None => self.answer_to_keep = None,

@@ -80,6 +80,9 @@ impl History {
     pub(in crate::client) fn find(&self, words: &str) -> Vec<&str> {
         let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
         let fits = |prompt: &&String| {
+            if words.is_empty() {
+                return true;
+            }
             let lower = prompt.to_lowercase();
             words.iter().all(|word| lower.contains(word))
         };

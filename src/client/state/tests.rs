@@ -308,6 +308,163 @@ fn drafts_belong_to_their_dialogs() {
     assert_eq!(play.state.composer.expanded(), "草稿甲");
 }
 
+/// Another client deletes or archives the dialog in which a person is writing, or the command for it is their own.
+#[test]
+fn a_draft_goes_along_when_its_dialog_goes() {
+    let kinds = [
+        format!(r#"{{"type":"session_deleted","session_id":"{SESSION}"}}"#),
+        format!(r#"{{"type":"session_archived","session_id":"{SESSION}"}}"#),
+        r#"{"type":"command_executed","command":"/delete","content":"Deleted.","session_id":"cli_chat:local:8"}"#.to_owned(),
+    ];
+    for kind in kinds {
+        let mut play = Play::online();
+        play.type_text("没写完的话");
+        play.frame(&kind);
+        if !kind.contains("command_executed") {
+            dialog_list(&mut play, [8, 7]);
+        }
+        play.frame(r#"{"type":"session_loaded","session_id":"cli_chat:local:8","messages":[],"has_more":false}"#);
+        assert_eq!(play.state.session(), Some("cli_chat:local:8"), "{kind}");
+        assert_eq!(play.state.composer.expanded(), "没写完的话", "{kind}");
+        let mut kept = std::collections::BTreeMap::new();
+        for effect in &play.effects {
+            if let Effect::SaveDraft { session, text } = effect {
+                kept.insert(session.as_str(), text.as_str());
+            }
+        }
+        kept.retain(|_, text| !text.is_empty());
+        assert_eq!(
+            kept.into_iter().collect::<Vec<_>>(),
+            [("cli_chat:local:8", "没写完的话")],
+            "{kind}"
+        );
+    }
+    let mut play = Play::online();
+    play.type_text("草稿");
+    play.frame(&format!(
+        r#"{{"type":"command_executed","command":"/delete","content":"Deleted T7.","session_id":"{SESSION}"}}"#
+    ));
+    play.load("");
+    assert_eq!(
+        play.state.composer.expanded(),
+        "草稿",
+        "another one was deleted"
+    );
+}
+
+/// A gateway that knows only the public contract answers each input once and repeats no ids.
+#[test]
+fn a_gateway_that_repeats_no_ids_is_understood() {
+    let mut play = Play::online();
+    play.frame(r#"{"type":"error","code":"unknown_type","message":"unknown type hello"}"#);
+    for text in ["一", "二", "/info"] {
+        play.say(text);
+    }
+    assert!(play.state.is_busy());
+    for answer in ["甲", "乙"] {
+        play.frame(&format!(
+            r#"{{"type":"assistant_response","content":"{answer}","session_id":"{SESSION}"}}"#
+        ));
+    }
+    play.frame(r#"{"type":"command_executed","command":"/info","content":"model m"}"#);
+    assert_eq!(
+        texts(&play)[1..],
+        ["一", "甲", "二", "乙", "/info\nmodel m"]
+    );
+    assert!(!play.state.is_busy() && play.state.pending.is_empty());
+    assert!(!play.screen(80, 24).contains("sending"));
+}
+
+/// Whoever repeats ids may also say something that nobody here asked for: it answers nothing.
+#[test]
+fn an_answer_without_an_id_is_no_answer_to_ours() {
+    let mut play = Play::online();
+    play.say("一");
+    play.about("t-1", "input_accepted", "");
+    play.frame(&format!(
+        r#"{{"type":"assistant_response","content":"another's","session_id":"{SESSION}"}}"#
+    ));
+    assert!(play.state.is_busy() && play.state.pending.len() == 1);
+}
+
+#[test]
+fn a_list_that_is_not_all_says_so() {
+    let mut play = Play::online();
+    play.key("ctrl+s");
+    play.frame(r#"{"type":"session_list","sessions":[{"session_id":"cli_chat:local:7","title":"T7","archived":false,"updated_at":"","message_count":0}],"has_more":true}"#);
+    assert!(
+        play.screen(80, 24)
+            .contains("the newest 1 (/sessions WORDS finds others)")
+    );
+    assert!(play.screen(40, 12).contains("Newest 1 dialogs"));
+    dialog_list(&mut play, [7, 8]);
+    assert!(!play.screen(80, 24).contains("newest"));
+}
+
+/// Another width makes other rows of the same text: none of them is new.
+#[test]
+fn resizing_brings_no_new_lines() {
+    let mut play = Play::online();
+    let long = "很长的一段话，说了又说。".repeat(200);
+    play.load(&format!(
+        r#"{{"role":"assistant","content":"{long}","created_at":"","state":"done","id":1}}"#
+    ));
+    play.screen(80, 24);
+    play.key("pageup");
+    for (columns, rows) in [(80, 24), (40, 12), (30, 20), (120, 40), (80, 24), (33, 12)] {
+        let screen = play.screen(columns, rows);
+        assert!(screen.contains("↓ ctrl+end"), "{columns}x{rows}\n{screen}");
+    }
+    play.frame(r#"{"type":"system_notification","content":"one more"}"#);
+    let screen = play.screen(33, 12);
+    assert!(screen.contains("↓ 2 new lines"), "{screen}");
+}
+
+#[test]
+fn a_reason_without_room_stands_without_the_time_of_the_next_try() {
+    let mut play = Play::online();
+    let why = "no gateway: its certificate is not accepted (UnknownIssuer), see client.ca_file";
+    play.event(Event::Net(NetEvent::Down {
+        why: why.to_owned(),
+        retry_ms: 4_100,
+        is_refused: false,
+    }));
+    assert!(
+        play.screen(120, 40)
+            .contains(&format!("offline, next try in 4.1 s: {why}"))
+    );
+    let screen = play.screen(80, 24);
+    assert!(
+        screen.contains("offline: no gateway: its certificate"),
+        "{screen}"
+    );
+    assert!(play.screen(100, 24).contains(why));
+}
+
+#[test]
+fn the_command_that_starts_a_gateway_is_shown_also_where_it_is_not_on_offer() {
+    let refused = || {
+        Event::Net(NetEvent::Down {
+            why: "no gateway runs there".to_owned(),
+            retry_ms: 500,
+            is_refused: true,
+        })
+    };
+    let mut play = Play::new();
+    play.state.settings.may_start = false;
+    play.event(refused());
+    let screen = play.screen(80, 24);
+    assert!(
+        screen.contains("Start one with: picobot gateway"),
+        "{screen}"
+    );
+    assert!(!screen.contains("in the background"), "{screen}");
+    play.key("f2");
+    assert!(!play.effects.contains(&Effect::StartGateway));
+    play.state.settings.start_command = None;
+    assert!(!play.screen(80, 24).contains("Start one with"));
+}
+
 fn dialog_list(play: &mut Play, ids: [u8; 2]) {
     let infos = ids.map(|id| {
         format!(r#"{{"session_id":"cli_chat:local:{id}","title":"T{id}","archived":false,"updated_at":"","message_count":0}}"#)

@@ -193,7 +193,7 @@ pub(in crate::client) struct Settings {
     /// The gateway's address for people.
     pub(in crate::client) address: String,
     /// The command that starts a gateway.
-    pub(in crate::client) start_command: String,
+    pub(in crate::client) start_command: Option<String>,
     /// Whether a gateway may be started from here.
     pub(in crate::client) may_start: bool,
     /// Whether the fixed words are Chinese.
@@ -235,6 +235,8 @@ pub(in crate::client) struct State {
     /// How many messages the gateway counted last, and whether an input of ours was answered since.
     pub(super) known_count: Option<u64>,
     pub(super) was_answered: bool,
+    /// Whether the gateway of this connection repeats request ids; the oldest ones do not know them.
+    pub(super) repeats_ids: bool,
     pub(in crate::client) transcript: Transcript,
     pub(in crate::client) layout: Layout,
 
@@ -297,6 +299,7 @@ impl State {
             is_loading_older: false,
             known_count: None,
             was_answered: false,
+            repeats_ids: false,
             transcript: Transcript::default(),
             layout: Layout::default(),
             turn: None,

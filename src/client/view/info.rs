@@ -67,15 +67,7 @@ fn left(state: &State) -> (String, Role) {
     }
     match &state.link {
         Link::Connecting => ("connecting…".to_owned(), Role::Dim),
-        Link::Offline { why, .. } if state.columns < 60 => (format!("offline: {why}"), Role::Warn),
-        Link::Offline { why, retry_ms, .. } => (
-            format!(
-                "offline, next try in {}.{} s: {why}",
-                retry_ms / 1_000,
-                retry_ms % 1_000 / 100
-            ),
-            Role::Warn,
-        ),
+        Link::Offline { why, retry_ms, .. } => (offline(state, why, *retry_ms), Role::Warn),
         Link::Online if state.dialog.is_none() => {
             ("the gateway has not answered yet".to_owned(), Role::Dim)
         }
@@ -84,6 +76,18 @@ fn left(state: &State) -> (String, Role) {
         }
         Link::Online if state.is_busy() => working(state),
         Link::Online => (String::new(), Role::Dim),
+    }
+}
+
+/// Says why there is no connection, and when it is tried again if there is room for both.
+fn offline(state: &State, why: &str, retry_ms: u64) -> String {
+    let (secs, tenths) = (retry_ms / 1_000, retry_ms % 1_000 / 100);
+    let whole = format!("offline, next try in {secs}.{tenths} s: {why}");
+    let room = usize::from(state.columns).saturating_sub(4);
+    if state.columns >= 60 && state.settings.widths.text(&whole) <= room {
+        whole
+    } else {
+        format!("offline: {why}")
     }
 }
 

@@ -8,6 +8,9 @@ use crate::client::keys::{Action, Place, TABLE};
 use crate::client::state::{Composer, DialogMode, Overlay, State};
 use crate::client::text::{Look, Role, Widths, clean_line};
 
+/// Characters of a prompt that are looked at for its line in the list.
+const MAX_LINE_CHARS: usize = 1_000;
+
 /// Draws the open overlay; returns where the caret is.
 pub(super) fn draw(state: &State, areas: &Areas, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
     let bottom = areas.upper_rule.unwrap_or(areas.queue.y);
@@ -44,7 +47,7 @@ pub(super) fn draw(state: &State, areas: &Areas, pen: &mut Pen<'_>) -> Option<(u
                 .history
                 .find(&filter)
                 .into_iter()
-                .map(|prompt| (clean_line(prompt), String::new()));
+                .map(|prompt| (clean_line(beginning(prompt)), String::new()));
             list(
                 "What you wrote",
                 &chooser.filter,
@@ -112,6 +115,14 @@ fn field(title: &str, line: &Composer, y: u16, columns: u16, pen: &mut Pen<'_>) 
     (caret.min(columns.saturating_sub(1)), y)
 }
 
+/// Returns as much of a text as can be seen of it in a line: a prompt may be a megabyte.
+fn beginning(text: &str) -> &str {
+    match text.char_indices().nth(MAX_LINE_CHARS) {
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
+}
+
 /// Returns the end of a text that fits.
 fn tail(text: &str, room: usize, widths: Widths) -> &str {
     use unicode_segmentation::UnicodeSegmentation;
@@ -169,8 +180,16 @@ fn dialogs(state: &State, area: Rect, pen: &mut Pen<'_>) -> Option<(u16, u16)> {
     });
     let lines: Vec<_> = lines.collect();
     let is_waiting = list_state.all.is_none();
+    let n = list_state.all.as_ref().map_or(0, Vec::len);
+    let title = match list_state.has_more {
+        true if area.width >= 70 => {
+            format!("Dialogs, the newest {n} (/sessions WORDS finds others)")
+        }
+        true => format!("Newest {n} dialogs"),
+        false => "Dialogs".to_owned(),
+    };
     let mut caret = list(
-        "Dialogs",
+        &title,
         &list_state.filter,
         lines,
         list_state.chosen,

@@ -27,22 +27,28 @@ pub(super) fn draw(state: &State, areas: &Areas, pen: &mut Pen<'_>) {
 fn rows(state: &State) -> Rows {
     match state.approvals.front() {
         Some(approval) => approval_rows(state, approval),
-        None if state.can_start_gateway() => offer_rows(state),
+        None if state.lacks_gateway() => no_gateway_rows(state),
         None => Rows::new(),
     }
 }
 
-fn offer_rows(state: &State) -> Rows {
+/// How to start a gateway, and the offer to do it from here. Nothing about one on another machine.
+fn no_gateway_rows(state: &State) -> Rows {
+    let Some(command) = &state.settings.start_command else {
+        return Rows::new();
+    };
     let widths = state.settings.widths;
     let width = usize::from(state.columns).saturating_sub(2).max(8);
     let mut text = Styled::default();
     text.push("No gateway runs. Start one with: ", Look::of(Role::Warn));
-    text.push(&state.settings.start_command, Look::of(Role::Code));
-    let key = state.settings.keys.hint(Action::StartGateway);
-    text.push(
-        &format!("\nenter on an empty draft, or {key}, starts it in the background"),
-        Look::default(),
-    );
+    text.push(command, Look::of(Role::Code));
+    if state.settings.may_start {
+        let key = state.settings.keys.hint(Action::StartGateway);
+        text.push(
+            &format!("\nenter on an empty draft, or {key}, starts it in the background"),
+            Look::default(),
+        );
+    }
     text.rows(width, &Row::default(), &Row::default(), widths)
 }
 

@@ -227,7 +227,7 @@ mod tests {
             .collect();
         for thread in threads {
             thread
-                .join_within(std::time::Duration::from_secs(5))
+                .join_within(std::time::Duration::from_secs(60))
                 .unwrap();
         }
         let tokens: Vec<_> = told.try_iter().collect();

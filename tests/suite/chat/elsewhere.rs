@@ -103,3 +103,17 @@ fn chat_talks_to_a_gateway_behind_tls() {
         screen.contains("✓ done") && !screen.contains("stops")
     });
 }
+
+#[test]
+fn an_address_that_is_none_is_refused_at_once() {
+    if !tmux::is_here() {
+        return;
+    }
+    let here = home();
+    for url in ["http://127.0.0.1:1/ws", "哈哈"] {
+        let terminal = chat(&here, &format!("--gateway-url {url}"), 100, 30);
+        terminal.wait_for("is not a gateway URL");
+        terminal.wait_for("hint: it looks like ws://127.0.0.1:19876/ws");
+        terminal.wait_for("exit=2");
+    }
+}

@@ -95,7 +95,7 @@ fn a_burst_of_forks_is_killed() {
         let outcome = ground.run_for(
             "bomb() { for i in 1 2; do ( [ $1 -lt 6 ] && bomb $(($1 + 1)); sleep 1000 ) & done; }
              bomb 0; wait",
-            Duration::from_secs(2),
+            Duration::from_secs(6),
         );
         assert_eq!(outcome.end, End::Deadline);
         assert!(outcome.killed >= 100, "{}", outcome.killed);

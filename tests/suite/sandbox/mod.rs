@@ -24,7 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// The longest any wait may take.
-const CEILING: Duration = Duration::from_secs(5);
+const CEILING: Duration = Duration::from_secs(60);
 
 /// A sandbox with a workspace and a folder that is out of reach.
 struct Ground {

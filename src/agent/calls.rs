@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::Value;
 
 use super::guard::print_of;
+use super::legalise::clean;
 use super::policy::Verdict;
 use super::turn::{Question, Setup};
 use crate::chat::{CallRecord, CallState, Image, ToolCall, ToolResult};
@@ -195,7 +196,7 @@ fn run_one(
     let shown = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
     let is_error = result.is_err();
     let content = result.unwrap_or_else(|error| error.to_string());
-    let content = setup.secrets.redact(&content).into_owned();
+    let content = clean(&setup.secrets.redact(&content)).into_owned();
     let print = print_of(&call, &content);
     let content = if content.trim().is_empty() {
         "(no output)".to_owned()

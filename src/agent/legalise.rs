@@ -210,7 +210,8 @@ pub(super) fn mend_calls(message: &mut Message, ids: &mut CallIds) -> Vec<(Strin
     renamed
 }
 
-fn clean(text: &str) -> Cow<'_, str> {
+/// Replaces what no service takes in a text.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         text.replace('\0', "\u{fffd}").into()
     } else {

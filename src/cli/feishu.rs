@@ -127,7 +127,7 @@ fn check_bots(loaded: &Loaded, account: Option<&str>) -> Result<(), Failure> {
 
 fn exit_code(error: Option<&ApiError>) -> u8 {
     match error {
-        Some(ApiError::Unreachable(_)) => exit::UNREACHABLE,
+        Some(error) if error.is_passing() => exit::UNREACHABLE,
         Some(_) => exit::AUTH,
         None => exit::CONFIG,
     }

@@ -112,9 +112,10 @@ impl ChannelsConfig {
     pub(super) fn read(mut section: Section<'_>, workspace: &Path) -> Self {
         let bots = section.get("feishu").map(|field| field.one_or_many());
         let bots = bots.unwrap_or_default().into_iter().enumerate();
+        let mut paths = Vec::new();
         let feishu = bots
             .filter(|(_, bot)| bot.is_present())
-            .map(|(index, bot)| FeishuConfig::read(bot, index, workspace))
+            .map(|(index, bot)| FeishuConfig::read(bot, index, workspace, &mut paths))
             .collect();
         section.finish();
         Self { feishu }
@@ -122,7 +123,13 @@ impl ChannelsConfig {
 }
 
 impl FeishuConfig {
-    fn read(mut section: Section<'_>, index: usize, workspace: &Path) -> Self {
+    /// Reads a bot; `paths` are those that bots in webhook mode before it take.
+    fn read(
+        mut section: Section<'_>,
+        index: usize,
+        workspace: &Path,
+        paths: &mut Vec<String>,
+    ) -> Self {
         let enabled = section.flag("enabled", true);
         let mut section = section.used_if(enabled);
         let name = match index {
@@ -138,6 +145,13 @@ impl FeishuConfig {
             .word("mode", &MODES)
             .unwrap_or(FeishuMode::WebSocket);
         let (verification_token, encrypt_key) = read_webhook_secrets(&mut section, mode);
+        let webhook_path = read_webhook_path(&mut section, &name);
+        if enabled && mode == FeishuMode::Webhook {
+            if paths.contains(&webhook_path) {
+                section.error_at("webhook_path", "expected a path that no other bot has");
+            }
+            paths.push(webhook_path.clone());
+        }
         let config = Self {
             enabled,
             app_id: section.required_text("app_id", "expected the app's id, cli_…"),
@@ -158,7 +172,7 @@ impl FeishuConfig {
             done_emoji: section.text("done_emoji").unwrap_or_default(),
             streaming: section.flag("streaming", true),
             mode,
-            webhook_path: read_webhook_path(&mut section, &name),
+            webhook_path,
             verification_token,
             encrypt_key,
             name,

@@ -352,6 +352,11 @@ fn wrong_values_are_found_where_they_stand() {
             "3:25 channels.feishu[0].app_secret: missing; expected the app's secret",
         ),
         (
+            r#""channels": {"feishu": [{"app_id": "a", "app_secret": "s", "mode": "webhook", "encrypt_key": "k", "webhook_path": "/x"},
+                {"app_id": "b", "app_secret": "s", "mode": "webhook", "encrypt_key": "k", "webhook_path": "/x"}]}"#,
+            "4:107 channels.feishu[1].webhook_path: expected a path that no other bot has",
+        ),
+        (
             r#""channels": {"feishu": [1]}"#,
             "3:25 channels.feishu[0]: expected an object { … }",
         ),

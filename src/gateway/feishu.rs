@@ -92,7 +92,8 @@ pub fn codes(state_dir: &Path) -> Codes {
 
 /// Requests that wait for the worker.
 const POSTS: usize = 64;
-const HOOK_STACK_BYTES: usize = 256 * 1024;
+/// Room for a posted text as deep as the JSON reader allows, in a build without optimisation too.
+const HOOK_STACK_BYTES: usize = 1024 * 1024;
 
 /// Paths that take posted requests, and the two ends of their queue.
 pub(super) struct Posts {

@@ -13,7 +13,7 @@ use super::compress;
 use super::query::{Ask, Query};
 use super::replies::{command_reply, reply_body};
 use super::take_back::TakeBack;
-use super::title::{auto_title, clean_title};
+use super::title::{auto_title, clean_title, words_of};
 use crate::bus::{Body, Caller, ClientId, ErrorCode, Inbound, InboundBody, Outbound};
 use crate::chat::{Attachment, Command, Input, InputMode, Route, SessionId, classify};
 use crate::observability::crash_point;
@@ -53,7 +53,10 @@ struct Said<'a> {
 impl Said<'_> {
     /// The text as people see it.
     fn shown(&self) -> String {
-        shown_input(self.text, self.files.iter().map(|file| file.name.as_str()))
+        shown_input(
+            &words_of(self.text),
+            self.files.iter().map(|file| file.name.as_str()),
+        )
     }
 }
 

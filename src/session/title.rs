@@ -28,6 +28,31 @@ pub fn clean_title(text: &str) -> String {
     cut
 }
 
+/// Leaves out the lines that say whose words follow and where they end (marks of foreign words, see `tools::untrusted`): people
+/// want to see the words. What the sender said without marks comes first.
+pub(super) fn words_of(message: &str) -> String {
+    let is_mark = |line: &str, word: &str| line.starts_with(&format!("[{word} untrusted "));
+    if !message.lines().any(|line| is_mark(line, "begin")) {
+        return message.to_owned();
+    }
+    let mut own = Vec::new();
+    let mut foreign = Vec::new();
+    let mut is_inside = false;
+    for line in message.lines() {
+        if is_mark(line, "begin") {
+            is_inside = true;
+        } else if is_mark(line, "end") {
+            is_inside = false;
+        } else if is_inside {
+            foreign.push(line);
+        } else {
+            own.push(line);
+        }
+    }
+    own.extend(foreign);
+    own.join("\n").trim().to_owned()
+}
+
 /// Makes a title from a dialog's first message: its first line with words in it, without the signs of Markdown.
 pub(super) fn auto_title(message: &str) -> String {
     let lines = || {
@@ -106,6 +131,16 @@ mod tests {
         let long = clean_title(&family.repeat(100));
         assert!(long.chars().count() <= MAX_CHARS);
         assert_eq!(long.replace(family, ""), "", "no cluster is cut in two");
+    }
+
+    #[test]
+    fn marks_are_no_words() {
+        assert_eq!(words_of("a\nb"), "a\nb");
+        let guest = "[begin untrusted 6b1b1d70: Feishu message of 小明 (ou_b), not an owner]\n周报在哪里？\n[end untrusted 6b1b1d70]";
+        assert_eq!(words_of(guest), "周报在哪里？");
+        let quote = "[begin untrusted 63223b41: quoted Feishu message of a person]\nold\n[end untrusted 63223b41]\n\nwhat?";
+        assert_eq!(words_of(quote), "what?\nold");
+        assert_eq!(auto_title(&words_of(quote)), "what?");
     }
 
     #[test]

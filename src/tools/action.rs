@@ -96,11 +96,14 @@ fn plain(path: &str) -> String {
     format!("{root}{}", parts.join("/"))
 }
 
-/// Whether a file of the workspace is read as instructions in later turns: a skill.
+/// Whether a file of the workspace is read as instructions in later turns: a skill, or what every prompt begins with.
 fn is_instruction_file(path: &str) -> bool {
+    const PROMPT: [&str; 2] = ["AGENTS.md", "USER.md"];
     // A path that climbs is judged where it could end up.
-    path.split('/').any(|part| part == "..") && path.contains("skills")
+    let climbs = path.split('/').any(|part| part == "..");
+    climbs && (path.contains("skills") || PROMPT.iter().any(|name| path.ends_with(name)))
         || path.split('/').next() == Some("skills")
+        || PROMPT.contains(&path)
 }
 
 #[cfg(test)]
@@ -111,17 +114,20 @@ mod tests {
     use crate::tools::testing::Bench;
 
     #[test]
-    fn skills_are_instructions() {
+    fn skills_and_what_prompts_begin_with_are_instructions() {
         for path in [
             "skills/a/SKILL.md",
             "./skills/a.md",
             "x/../skills/a/SKILL.md",
             "././/skills//a.md",
+            "AGENTS.md",
+            "./USER.md",
+            "x/../AGENTS.md",
         ] {
             let action = Action::on_file("write", path, None);
             assert!(matches!(action.standing, Standing::Ask(_)), "{path}");
         }
-        for path in ["notes.txt", "src/skills/a.rs", "技能/a.md"] {
+        for path in ["notes.txt", "src/skills/a.rs", "技能/a.md", "app/AGENTS.md"] {
             let action = Action::on_file("write", path, None);
             assert_eq!(action.standing, Standing::Allow, "{path}");
         }

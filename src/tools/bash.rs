@@ -23,6 +23,9 @@ use crate::sandbox::{Call, End, Level, Outcome, Sandbox, SandboxError};
 
 const MAX_TIMEOUT_SECS: u64 = 600;
 
+/// Longest command line. Linux takes no longer argument: MAX_ARG_STRLEN is 32 pages, with the NUL at its end.
+const MAX_COMMAND_BYTES: usize = 128 * 1024 - 1;
+
 /// How long a command in the background is watched before the call returns: most of what cannot work fails at once.
 const START_MOMENT: Duration = Duration::from_millis(700);
 
@@ -163,6 +166,13 @@ impl Tool for Bash {
             return Err(ToolError::failed(
                 "The command contains a NUL character; remove it.",
             ));
+        }
+        if arguments.command.len() > MAX_COMMAND_BYTES {
+            return Err(ToolError::failed(format!(
+                "The command has {} bytes, more than the {MAX_COMMAND_BYTES} that can be run; write it to a file with \
+                 file_write and run that.",
+                arguments.command.len()
+            )));
         }
         let cwd = start_folder(ctx.workspace, arguments.cwd.as_deref())?;
         let secs = arguments.timeout_secs.unwrap_or(self.timeout.as_secs());

@@ -52,6 +52,57 @@ fn a_long_result_is_kept_and_can_be_read_on() {
 }
 
 #[test]
+fn calls_that_are_too_long_go_back_with_what_to_do() {
+    let content = "字".repeat(100_000);
+    let command = format!("echo {}", "x".repeat(140_000));
+    let model = ModelServer::queue([
+        Answer::calls([
+            Call::new(
+                "c1",
+                "file_write",
+                json!({"path": "a.txt", "content": content}),
+            ),
+            Call::new("c2", "bash", json!({"command": command})),
+            Call::new("c3", "calculator", json!({"expression": "1+1"})),
+        ]),
+        Answer::text("done"),
+    ]);
+    let stage = Stage::with_model(model);
+    assert_eq!(stage.client().ask("write"), "done");
+    let requests = stage.judged_requests(2);
+    let result = |id: &str| result_of(&requests[1].body, id);
+    assert!(
+        result("c1").contains("in smaller parts"),
+        "{}",
+        result("c1")
+    );
+    assert!(result("c2").contains("file_write"), "{}", result("c2"));
+    assert!(result("c3").contains('2'), "{}", result("c3"));
+    assert!(!stage.home.workspace().join("a.txt").exists());
+}
+
+#[test]
+fn what_no_service_takes_in_a_result_is_not_stored() {
+    let stage = Stage::new([
+        Answer::calls([Call::new("c1", "file_read", json!({"path": "wide.txt"}))]),
+        Answer::text("done"),
+        Answer::text("again"),
+    ]);
+    // UTF-32, which is read as UTF-16 with a NUL behind every letter.
+    let text = [0xFF, 0xFE, 0, 0, b'h', 0, 0, 0, b'i', 0, 0, 0];
+    std::fs::write(stage.home.workspace().join("wide.txt"), text).unwrap();
+    let mut client = stage.client();
+    assert_eq!(client.ask("read"), "done");
+    assert_eq!(client.ask("more"), "again");
+    let requests = stage.judged_requests(3);
+    let shown = result_of(&requests[1].body, "c1");
+    assert!(shown.contains('h') && !shown.contains('\0'), "{shown:?}");
+    assert_eq!(shown, result_of(&requests[2].body, "c1"));
+    let log = stage.gateway.log();
+    assert!(!log.contains("mended"), "{log}");
+}
+
+#[test]
 fn going_in_circles_ends_the_turn_and_is_told() {
     let same = |n: usize| {
         let id = format!("c{n}");

@@ -171,6 +171,11 @@ impl Actions {
         }
     }
 
+    /// Notes that a question is open no more, whoever or whatever decided it: its buttons mean nothing from now on.
+    pub(super) fn decided(&mut self, question: &str) {
+        self.first(&format!("{APPROVE}:{question}"));
+    }
+
     /// Notes a press; false if it was pressed before.
     fn first(&mut self, key: &str) -> bool {
         if !self.pressed.insert(key.to_owned()) {
@@ -244,6 +249,12 @@ mod tests {
             None,
             "decided already"
         );
+        // One that was stopped, ran out or was answered elsewhere: nobody is told that it is allowed.
+        let mut actions = Actions::default();
+        actions.decided("q1");
+        let outcome = actions.press(&allow, true, true);
+        assert_eq!(outcome.approval, None);
+        assert_eq!(outcome.reply["toast"]["type"], "info");
     }
 
     #[test]

@@ -64,6 +64,11 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Tells whether trying again later may help.
+    pub fn is_passing(&self) -> bool {
+        self.kind() == Kind::Passing
+    }
+
     /// Sorts an error by what can be done.
     pub(super) fn kind(&self) -> Kind {
         match self {

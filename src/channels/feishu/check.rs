@@ -50,6 +50,9 @@ const INCLUDING: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// What to do about a service that has no time now.
+const LATER: &str = "try again later: nothing is wrong with the settings as far as can be told";
+
 /// One thing that was looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Finding {
@@ -76,6 +79,7 @@ pub fn check(api: &Api, config: &FeishuConfig) -> Vec<Finding> {
     if let Err(error) = api.check_credentials() {
         let hint = match error {
             ApiError::Unreachable(_) => "check the network and base_url",
+            _ if error.is_passing() => LATER,
             _ => "check app_id, app_secret and domain: Feishu and Lark are separate worlds",
         };
         findings.push(bad(error, "credentials", hint));
@@ -113,6 +117,11 @@ pub fn check(api: &Api, config: &FeishuConfig) -> Vec<Finding> {
 
 fn bad(error: ApiError, what: &str, hint: &str) -> Finding {
     let text = format!("{what}: {error}");
+    let hint = match &error {
+        ApiError::Unreachable(_) => hint,
+        _ if error.is_passing() => LATER,
+        _ => hint,
+    };
     Finding::Bad(Some(error), text, hint.to_owned())
 }
 

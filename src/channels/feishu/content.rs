@@ -81,7 +81,7 @@ pub(super) fn read(kind: &str, json: &str, mentions: &[Mention], bot: Option<&st
         }
         "interactive" => content.text = read_card(&value, &names),
         "merge_forward" => content.is_forward = true,
-        _ => content.text = describe(kind, &value),
+        _ => content.text = describe(kind, &value, &names),
     }
     content.text = content.text.trim().to_owned();
     content
@@ -224,8 +224,15 @@ fn read_card(value: &Value, names: &Names<'_>) -> String {
     }
 }
 
+/// Writes a time that the service gives as milliseconds in a text; `None` if there is none.
+fn moment(millis: &str) -> Option<String> {
+    let at = millis.parse().ok().filter(|at| *at != 0)?;
+    let at = jiff::Timestamp::from_millisecond(at).ok()?;
+    Some(at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 /// A line for what is neither text nor file.
-fn describe(kind: &str, value: &Value) -> String {
+fn describe(kind: &str, value: &Value, names: &Names<'_>) -> String {
     let field = |key| one_line(text(value, key));
     match kind {
         "sticker" => "[sticker]".to_owned(),
@@ -239,11 +246,31 @@ fn describe(kind: &str, value: &Value) -> String {
         "share_user" => format!("[shared contact: {}]", field("user_id")),
         "folder" => format!("[folder: {}]", field("file_name")),
         "calendar" | "share_calendar_event" | "general_calendar" => {
-            format!("[calendar event: {}]", field("summary"))
+            let span = ["start_time", "end_time"].map(|key| moment(text(value, key)));
+            let at = span.iter().flatten().cloned().collect::<Vec<_>>();
+            let at = match at.join(" – ") {
+                at if at.is_empty() => at,
+                at => format!(", {at}"),
+            };
+            format!("[calendar event: {}{at}]", field("summary"))
         }
         "video_chat" => format!("[video meeting: {}]", field("topic")),
-        "vote" => format!("[poll: {}]", field("topic")),
-        "todo" => "[task]".to_owned(),
+        "vote" => {
+            let options = value["options"].as_array().into_iter().flatten();
+            let options: Vec<String> = options
+                .filter_map(Value::as_str)
+                .map(|option| format!("\n- {}", one_line(option)))
+                .collect();
+            format!("[poll: {}]{}", field("topic"), options.concat())
+        }
+        "todo" => {
+            let mut task = Content::default();
+            read_post(&value["summary"], names, &mut task);
+            let due = moment(text(value, "due_time"));
+            let due = due.map_or_else(String::new, |due| format!(", due {due}"));
+            let space = if task.text.is_empty() { "" } else { ": " };
+            format!("[task{due}{space}{}]", task.text)
+        }
         "hongbao" => "[red envelope]".to_owned(),
         "system" => "[system message]".to_owned(),
         "" => String::new(),
@@ -256,6 +283,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_planned_is_told_with_its_time() {
+        let said = |kind: &str, content: Value| read(kind, &content.to_string(), &[], None).text;
+        let task = json!({"task_id": "t", "due_time": "1700000000000",
+            "summary": {"title": "", "content": [[{"tag": "text", "text": "买牛奶"}]]}});
+        assert_eq!(
+            said("todo", task),
+            "[task, due 2023-11-14 22:13 UTC: 买牛奶]"
+        );
+        assert_eq!(said("todo", json!({"summary": 5})), "[task]");
+        let event =
+            json!({"summary": "周会", "start_time": "1700000000000", "end_time": "1700003600000"});
+        assert_eq!(
+            said("calendar", event),
+            "[calendar event: 周会, 2023-11-14 22:13 UTC – 2023-11-14 23:13 UTC]"
+        );
+        assert_eq!(
+            said("calendar", json!({"start_time": "x"})),
+            "[calendar event: ]"
+        );
+        let poll = json!({"topic": "lunch?", "options": ["rice", "面"]});
+        assert_eq!(said("vote", poll), "[poll: lunch?]\n- rice\n- 面");
+    }
 
     fn mention(n: usize, open_id: &str, name: &str) -> Mention {
         Mention {

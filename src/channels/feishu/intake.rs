@@ -865,6 +865,11 @@ impl Intake {
         self.advance(&chat);
     }
 
+    /// A question is open no more.
+    pub(super) fn decided(&mut self, question: &str) {
+        self.actions.decided(question);
+    }
+
     /// A button was pressed. Whoever may not press it is told so; each button works once.
     fn action(&mut self, action: &Action) -> Reply {
         let is_owner = self.policy.is_owner(&action.person);

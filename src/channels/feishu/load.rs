@@ -23,6 +23,8 @@ const MAX_NAMES: usize = 1000;
 const MAX_IMAGES: usize = 8;
 /// Messages shown of a forwarded conversation.
 const MAX_FORWARDED: usize = 50;
+/// People of a forwarded conversation whose names are asked for.
+const MAX_SPEAKERS: usize = 10;
 /// Characters of a quoted message.
 const MAX_QUOTE_CHARS: usize = 4000;
 
@@ -161,10 +163,16 @@ impl Loader {
     fn forwarded(&self, message: &str) -> String {
         match self.bot.api.fetch(message) {
             Ok(fetched) => {
-                let children = fetched.iter().skip(1).take(MAX_FORWARDED);
-                let lines: Vec<String> = children
-                    .map(|child| format!("- {}", said_in(child).replace('\n', "\n  ")))
-                    .collect();
+                let children: Vec<&Fetched> = fetched.iter().skip(1).take(MAX_FORWARDED).collect();
+                let names = self.names_of(&children);
+                let line = |child: &&Fetched| {
+                    let said = said_in(child).replace('\n', "\n  ");
+                    match names.get(child.sender.as_str()) {
+                        Some(name) => format!("- {name}: {said}"),
+                        None => format!("- {said}"),
+                    }
+                };
+                let lines: Vec<String> = children.iter().map(line).collect();
                 let more = fetched.len().saturating_sub(1 + MAX_FORWARDED);
                 let mut text = lines.join("\n");
                 if more > 0 {
@@ -174,6 +182,25 @@ impl Loader {
             }
             Err(error) => format!("[the forwarded messages could not be fetched: {error}]"),
         }
+    }
+
+    /// Who said what, by the senders' ids: the first few people by name, the others and bots not at all.
+    fn names_of<'a>(&self, messages: &[&'a Fetched]) -> HashMap<&'a str, String> {
+        let mut names = HashMap::new();
+        for message in messages.iter().filter(|message| message.is_human) {
+            let sender = message.sender.as_str();
+            if names.len() == MAX_SPEAKERS || sender.is_empty() || names.contains_key(sender) {
+                continue;
+            }
+            let name = self.label(sender);
+            // Where one cannot be had, the others are hardly worth the wait.
+            let is_missing = name == sender;
+            names.insert(sender, name);
+            if is_missing {
+                break;
+            }
+        }
+        names
     }
 
     /// Downloads a file; returns the line that tells where it is, or why it is not.

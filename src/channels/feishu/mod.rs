@@ -81,6 +81,8 @@ enum Note {
     Settled(String),
     /// The session could not store an input.
     NotStored(String),
+    /// A question is open no more.
+    Decided(String),
     /// What an input names is fetched.
     Loaded(Box<load::Loaded>),
     /// The session's queue has room.
@@ -194,6 +196,7 @@ impl Bot {
                 self.board.say(&request, Saying::Ask(question), false);
             }
             Body::ApprovalResolved { id, outcome } => {
+                self.mailbox.put(Note::Decided(id.clone()));
                 self.board
                     .say(&request, Saying::Settled(id, outcome), false);
             }

@@ -25,7 +25,7 @@ pub(super) struct Policy {
 }
 
 /// Slash commands that anybody in a group may use: they show and change nothing.
-const SHOWING: [&str; 7] = ["help", "?", "info", "status", "sessions", "mcp", "context"];
+const SHOWING: [&str; 6] = ["help", "?", "info", "status", "sessions", "mcp"];
 
 impl Policy {
     pub(super) fn new(config: FeishuConfig, people: Vec<(String, bool)>) -> Self {

@@ -24,7 +24,7 @@ pub struct StoredEvent {
     pub received_at: SystemTime,
 }
 
-/// A card that shows an answer while it is written.
+/// A card that shows an answer while it is written, and keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CardTrace {
     /// The card's id.

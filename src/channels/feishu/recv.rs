@@ -97,6 +97,7 @@ impl Receiver {
                     Note::Stop => return,
                     Note::Settled(request) => self.intake.settled(&request),
                     Note::NotStored(request) => self.intake.not_stored(&request),
+                    Note::Decided(question) => self.intake.decided(&question),
                     Note::Loaded(loaded) => self.intake.loaded(*loaded),
                     Note::Room => self.intake.room(),
                     Note::Posted(json, answer) => {

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::calls::Content;
-use super::split::is_fence;
+use super::split::{Blocks, is_fence};
 
 /// The element of a streaming card that holds the answer.
 pub(super) const ANSWER: &str = "answer";
@@ -95,13 +95,13 @@ pub(super) fn keep_lines(text: &str) -> String {
     }
     let is_item = |line: &str| line.trim_start().starts_with(['-', '+', '*', '|', '>']);
     let mut out = String::with_capacity(text.len() + 64);
-    let mut in_fence = false;
+    let mut blocks = Blocks::default();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         out.push_str(line);
-        in_fence ^= is_fence(line);
+        let is_edge = blocks.is_edge(line);
         let Some(next) = lines.peek() else { break };
-        let is_plain = !in_fence && !is_fence(line) && !is_fence(next);
+        let is_plain = !blocks.is_open() && !is_edge && !is_fence(next);
         let is_apart = line.trim().is_empty() || next.trim().is_empty();
         let are_items = is_item(line) && is_item(next);
         let ends = if is_plain && !is_apart && !are_items {
@@ -183,16 +183,15 @@ fn safe_mentions(text: &str) -> String {
 /// Makes Markdown fit for a card: pictures that are not uploaded and unknown tags would get it refused or vanish.
 pub(super) fn card_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut in_fence = false;
+    let mut blocks = Blocks::default();
     for (at, line) in text.split('\n').enumerate() {
         if at > 0 {
             out.push('\n');
         }
-        if is_fence(line) {
-            in_fence = !in_fence;
+        if blocks.is_edge(line) {
             // A fence must begin its line.
             out.push_str(line.trim_start());
-        } else if in_fence {
+        } else if blocks.is_open() {
             out.push_str(line);
         } else {
             out.push_str(&outside_code(line));
@@ -205,6 +204,8 @@ pub(super) fn card_markdown(text: &str) -> String {
 fn outside_code(line: &str) -> String {
     static IMAGE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"!\[([^\]]*)\]\(([^)\s]*)[^)]*\)").expect("a valid pattern"));
+    static BREAK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?i)&#60;br ?/?>").expect("a valid pattern"));
     let plain = |text: &str| {
         let linked = IMAGE.replace_all(text, |found: &regex::Captures<'_>| {
             let (label, link) = (&found[1], &found[2]);
@@ -217,7 +218,10 @@ fn outside_code(line: &str) -> String {
                 label.to_owned()
             }
         });
-        linked.replace('<', "&#60;")
+        // The one tag that models write and cards know, mostly in tables.
+        BREAK
+            .replace_all(&linked.replace('<', "&#60;"), "<br>")
+            .into_owned()
     };
     let parts: Vec<&str> = line.split('`').collect();
     if parts.len().is_multiple_of(2) {
@@ -257,6 +261,22 @@ mod tests {
             shown,
             "See [a cat](https://x.example/cat.png) image &#60;b>x&#60;/b> `<kept>` a&#60;b\n\
              ```\n<kept> ![x](y)\n```\n&#60;at id=all>&#60;/at>"
+        );
+    }
+
+    #[test]
+    fn code_in_code_stays_as_it_is_and_line_breaks_break() {
+        let nested = "````md\n```html\n<b>\n```\n````";
+        assert_eq!(card_markdown(nested), nested);
+        let shown = card_markdown(&format!("{nested}\n<b>"));
+        assert_eq!(shown, format!("{nested}\n&#60;b>"));
+        assert_eq!(
+            card_markdown("~~~\n```\n<b>\n~~~\n<b>"),
+            "~~~\n```\n<b>\n~~~\n&#60;b>"
+        );
+        assert_eq!(
+            card_markdown("| a<br>b<BR/>c<br />d | `<br>` <brand> |"),
+            "| a<br>b<br>c<br>d | `<br>` &#60;brand> |"
         );
     }
 

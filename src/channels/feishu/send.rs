@@ -32,6 +32,8 @@ use crate::channels::outbound::{Pending, PushError};
 const MAX_TRIES: u32 = 20;
 /// Longest pause between them.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Tries of putting an answer into the card that showed it; then it goes another way, so that nobody waits with half of it.
+const CARD_TRIES: u32 = 2;
 /// No card is tried so long after the service said that the app may not.
 const CARDLESS: Duration = Duration::from_secs(3600);
 
@@ -175,7 +177,8 @@ impl Sending {
         let mut sent = 0;
         if let (Some(message), Some(card)) = (message, trace.as_ref().and_then(|t| t.card.clone()))
         {
-            let is_shown = self.finish_card(&place, message, &card, &pieces[0])?;
+            let is_last_try = pending.attempts >= CARD_TRIES;
+            let is_shown = self.finish_card(&place, message, &card, &pieces[0], is_last_try)?;
             sent = usize::from(is_shown);
         }
         for (n, piece) in pieces.iter().enumerate().skip(sent) {
@@ -295,6 +298,7 @@ impl Sending {
         message: &str,
         card: &CardTrace,
         text: &str,
+        is_last_try: bool,
     ) -> Result<bool, PushError> {
         let shown = if card.message.is_empty() {
             // The process ended between making it and showing it; the key keeps it from being shown twice.
@@ -310,7 +314,7 @@ impl Sending {
         };
         let sequence = self.sequence(card);
         match self.bot.api.close_card(&card.card, sequence) {
-            Err(error) if error.kind() == Kind::Passing => {
+            Err(error) if error.kind() == Kind::Passing && !is_last_try => {
                 return Err(PushError::Temporary(error.to_string()));
             }
             // It may have closed by itself after ten minutes.
@@ -322,15 +326,24 @@ impl Sending {
             Ok(()) => return Ok(true),
             Err(error) => error,
         };
-        if error.kind() == Kind::Passing {
+        if error.kind() == Kind::Passing && !is_last_try {
             return Err(PushError::Temporary(error.to_string()));
         }
-        log::warn!("an answer's card was refused: {error}");
-        if self.bot.api.patch(&shown, &full).is_ok() {
-            return Ok(true);
+        log::warn!("an answer does not get into its card: {error}");
+        match self.bot.api.patch(&shown, &full) {
+            Ok(()) => return Ok(true),
+            // Nothing goes through at all: sent anew, the answer could stand there twice.
+            Err(error) if error.kind() == Kind::Passing => {
+                return Err(PushError::Temporary(error.to_string()));
+            }
+            Err(_) => {}
         }
-        if let Err(error) = self.bot.api.recall(&shown) {
-            log::warn!("a card that was given up stays: {error}");
+        match self.bot.api.recall(&shown) {
+            Err(error) if error.kind() == Kind::Passing => {
+                return Err(PushError::Temporary(error.to_string()));
+            }
+            Err(error) => log::warn!("a card that was given up stays: {error}"),
+            Ok(()) => {}
         }
         Ok(false)
     }
@@ -354,7 +367,8 @@ impl Sending {
         }
     }
 
-    /// Takes the reaction away and forgets what was known of a message; one that was answered may get another reaction.
+    /// Takes the reaction away and forgets what was known of a message; one that was answered may get another reaction. The
+    /// card of an answer stays noted: should the process end before the delivery is marked, the next one finds it again.
     fn clean_up(&mut self, message: &str, trace: Option<&Trace>, is_answered: bool) {
         self.bot.board.forget(message);
         if let Some(card) = self.cards.remove(message) {
@@ -362,7 +376,9 @@ impl Sending {
         }
         if let Some(card) = trace.and_then(|trace| trace.card.as_ref()) {
             self.sequences.remove(&card.card);
-            note(self.bot.store.set_card(message, None));
+            if !is_answered {
+                note(self.bot.store.set_card(message, None));
+            }
         }
         let kept = trace.and_then(|trace| trace.reaction.clone());
         if let Some(reaction) = self.reactions.remove(message).or(kept) {

@@ -75,7 +75,7 @@ impl Splitter {
             self.fence = Some(if line.len() <= MAX_FENCE_BYTES {
                 line.to_owned()
             } else {
-                closing(line).to_owned()
+                closing(line)
             });
             return;
         }
@@ -142,7 +142,8 @@ impl Splitter {
     }
 
     fn closing_cost(&self) -> usize {
-        if self.fence.is_some() { 16 } else { 0 }
+        let fence = self.fence.as_deref();
+        fence.map_or(0, |fence| closing(fence).len() + 3)
     }
 
     /// What a piece begins with that goes on with a code block or a table.
@@ -165,7 +166,7 @@ impl Splitter {
             rest = self.piece.split_off(at);
         }
         if let Some(fence) = &self.fence {
-            self.piece.push_str(closing(fence));
+            self.piece.push_str(&closing(fence));
         }
         let piece = std::mem::take(&mut self.piece);
         self.keep(&piece);
@@ -192,24 +193,62 @@ impl Splitter {
     }
 }
 
-/// Tells whether a line opens or closes a code block.
-pub(super) fn is_fence(line: &str) -> bool {
-    let line = line.trim_start();
-    let is_tick = line.starts_with("```") && !line.trim_start_matches('`').contains('`');
-    is_tick || line.starts_with("~~~")
-}
+/// Follows the code blocks of a text, line by line.
+#[derive(Default)]
+pub(super) struct Blocks(Option<String>);
 
-fn is_closing(line: &str, opened: &str) -> bool {
-    let line = line.trim();
-    line.starts_with(closing(opened)) && line.chars().all(|c| c == '`' || c == '~')
-}
-
-fn closing(fence: &str) -> &'static str {
-    if fence.trim_start().starts_with("~~~") {
-        "~~~"
-    } else {
-        "```"
+impl Blocks {
+    /// Takes the next line in; tells whether it opens or closes a block. In a block, the fences of others are text.
+    pub(super) fn is_edge(&mut self, line: &str) -> bool {
+        let is_edge = match &self.0 {
+            Some(opened) => is_closing(line, opened),
+            None => is_fence(line),
+        };
+        if is_edge {
+            self.0 = match self.0 {
+                Some(_) => None,
+                None => Some(closing(line)),
+            };
+        }
+        is_edge
     }
+
+    /// Tells whether the next line stands in a block.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Tells whether a line opens a code block where none is open.
+pub(super) fn is_fence(line: &str) -> bool {
+    fence(line).is_some()
+}
+
+/// A fence's sign, how often it stands there, and what stands behind (CommonMark: three or more; no backtick behind
+/// backticks).
+fn fence(line: &str) -> Option<(char, usize, &str)> {
+    let line = line.trim_start();
+    let sign = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let behind = line.trim_start_matches(sign);
+    let n = line.len() - behind.len();
+    let is_fence = n >= 3 && !(sign == '`' && behind.contains('`'));
+    is_fence.then_some((sign, n, behind))
+}
+
+/// A block ends with the sign it began with, at least as often, and nothing behind.
+fn is_closing(line: &str, opened: &str) -> bool {
+    match (fence(line), fence(opened)) {
+        (Some((sign, n, behind)), Some((opening, least, _))) => {
+            sign == opening && n >= least && behind.trim().is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// The line that closes what a fence opened.
+fn closing(opened: &str) -> String {
+    let (sign, n, _) = fence(opened).unwrap_or(('`', 3, ""));
+    sign.to_string().repeat(n.min(MAX_FENCE_BYTES))
 }
 
 /// Tells whether a line parts a table's head from its rows.

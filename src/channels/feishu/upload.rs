@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::api::{Api, ApiError};
 use super::calls::{MAX_FILE_BYTES, MAX_IMAGE_BYTES};
-use super::split::is_fence;
+use super::split::Blocks;
 use super::words;
 
 /// Files of one answer.
@@ -99,12 +99,10 @@ fn find(text: &str) -> Vec<Named> {
         Regex::new(r"(!?)\[([^\]\n]*)\]\((<[^<>\n]+>|[^)\s]+)\)").expect("a valid pattern")
     });
     let mut found = Vec::new();
-    let mut in_fence = false;
+    let mut blocks = Blocks::default();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        if is_fence(line) {
-            in_fence = !in_fence;
-        } else if !in_fence {
+        if !blocks.is_edge(line) && !blocks.is_open() {
             for link in LINK.captures_iter(line) {
                 let (Some(whole), Some(mark)) = (link.get(0), link.get(1)) else {
                     continue;

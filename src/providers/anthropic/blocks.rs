@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::super::history::{NO_NAME, is_object, legal_id};
 use super::super::leaf::words;
-use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, MAX_REASONING_BYTES};
+use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, MAX_REASONING_BYTES, TOO_LONG_ARGUMENTS};
 use super::decode::Fields;
 use crate::chat::{Part, StopReason, ToolCall};
 
@@ -230,7 +230,7 @@ pub(super) struct Built {
     pub(super) parts: Vec<Part>,
     /// All blocks as JSON texts, unless the parts say the same or a block is not whole.
     pub(super) native: Option<Vec<String>>,
-    /// A call was left out because it is half built or too long.
+    /// A call was left out because it is half built.
     pub(super) dropped: bool,
 }
 
@@ -252,10 +252,6 @@ pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
             // Services send empty texts and refuse them.
             Kind::Text if block.is_blank() => continue,
             Kind::ToolUse if broken => continue,
-            Kind::ToolUse if block.too_long => {
-                built.dropped = true;
-                continue;
-            }
             Kind::ToolUse if n_calls == MAX_CALLS => {
                 log::warn!(
                     "the model asked for more than {MAX_CALLS} calls at once; the rest is left out"
@@ -264,6 +260,10 @@ pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
             }
             Kind::ToolUse => {
                 n_calls += 1;
+                if block.too_long {
+                    TOO_LONG_ARGUMENTS.clone_into(&mut block.grown);
+                    exact = false;
+                }
                 built.parts.push(Part::ToolCall(block.call(&mut ids)));
             }
             Kind::Text => built.parts.push(Part::Text(block.grown.clone())),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 
 use super::super::history::{NO_NAME, is_object};
-use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS};
+use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, TOO_LONG_ARGUMENTS};
 use super::decode::CallPiece;
 use crate::chat::ToolCall;
 
@@ -31,7 +31,7 @@ pub(super) struct Built {
 /// What became of all pieces.
 pub(super) struct Calls {
     pub(super) built: Vec<Built>,
-    /// A call was left out because it is half built or too long.
+    /// A call was left out because it is half built.
     pub(super) dropped: bool,
 }
 
@@ -104,8 +104,8 @@ impl CallBuilder {
             dropped: false,
         };
         for (at, slot) in self.slots.into_iter().enumerate() {
-            let half = cut_off && at == last && !is_object(&slot.arguments);
-            if half || slot.too_long {
+            let half = cut_off && at == last && (slot.too_long || !is_object(&slot.arguments));
+            if half {
                 calls.dropped = true;
             } else if !slot.name.is_empty() || !slot.arguments.trim().is_empty() {
                 calls.built.push(slot.build(&mut ids));
@@ -149,7 +149,9 @@ impl Slot {
             self.id
         };
         ids.insert(id.clone());
-        let arguments = if self.arguments.trim().is_empty() {
+        let arguments = if self.too_long {
+            TOO_LONG_ARGUMENTS.to_owned()
+        } else if self.arguments.trim().is_empty() {
             "{}".to_owned()
         } else {
             self.arguments
@@ -319,8 +321,14 @@ mod tests {
             r#"{{"index":0,"id":"a","function":{{"name":"f","arguments":"{}"}}}}"#,
             "x".repeat(MAX_ARGUMENT_BYTES + 1)
         );
-        let (calls, _, dropped) = build(&[&long], false);
-        assert_eq!((calls.len(), dropped), (0, true));
+        // What arrives behind a piece that was too long must not make it look whole.
+        let start = r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":\""}}"#;
+        let end = r#"{"index":0,"function":{"arguments":"\"}"}}"#;
+        for pieces in [&[long.as_str()][..], &[start, long.as_str(), end]] {
+            let (calls, _, dropped) = build(pieces, false);
+            assert_eq!((calls, dropped), (vec!["f {".to_owned()], false));
+            assert!(build(pieces, true).0.is_empty());
+        }
         let many: Vec<String> = (0..100)
             .map(|n| format!(r#"{{"index":{n},"id":"{n}","function":{{"name":"f"}}}}"#))
             .collect();

@@ -36,9 +36,30 @@ pub(super) struct Fetched {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
-    /// The body was longer than the limit, or broke off.
-    pub(super) cut: bool,
+    /// Why the body is not whole, if it is not.
+    pub(super) cut: Option<Cut>,
     pub(super) took: Duration,
+}
+
+/// Why only the beginning of a body is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It is longer than [`MAX_BODY_BYTES`].
+    Size,
+    /// It did not come in time.
+    Time,
+    /// The connection ended before it did.
+    Broken,
+}
+
+impl Cut {
+    fn by(error: &HttpError) -> Self {
+        match error {
+            HttpError::TooLarge => Self::Size,
+            HttpError::Timeout(..) => Self::Time,
+            _ => Self::Broken,
+        }
+    }
 }
 
 impl Fetched {
@@ -206,15 +227,15 @@ fn receive(
 ) -> Result<Fetched, ToolError> {
     let mut body = Vec::new();
     let mut chunk = vec![0; 16 * 1024];
-    let mut cut = false;
+    let mut cut = None;
     loop {
         match answer.read(&mut chunk, patience) {
             Ok(0) => break,
             Ok(read) => body.extend_from_slice(&chunk[..read]),
             Err(HttpError::Cancelled) => return Err(ToolError::Cancelled),
             // What came so far is worth more than nothing.
-            Err(_) if !body.is_empty() => {
-                cut = true;
+            Err(error) if !body.is_empty() => {
+                cut = Some(Cut::by(&error));
                 break;
             }
             Err(error) => return Err(failed(&error, &url)),
@@ -232,10 +253,10 @@ fn receive(
         None | Some("" | "identity") => {}
         Some("gzip" | "x-gzip") if body.is_empty() => {}
         Some("gzip" | "x-gzip") => {
-            let inflated = gunzip(&body, MAX_BODY_BYTES, !cut)
+            let inflated = gunzip(&body, MAX_BODY_BYTES, cut.is_none())
                 .map_err(|why| ToolError::failed(format!("the body of {url} {why}")))?;
             body = inflated.bytes;
-            cut |= inflated.cut;
+            cut = cut.or(inflated.cut.then_some(Cut::Size));
         }
         Some(other) => {
             return Err(ToolError::failed(format!(

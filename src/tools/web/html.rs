@@ -261,11 +261,13 @@ impl<'a> Reader<'a> {
                 }
             }
             "tr" => {
+                self.end_row();
                 self.line();
                 self.first_row = self.cells.is_none();
                 self.cells = Some(0);
             }
             "td" | "th" if self.cells.is_some() => {
+                self.space |= self.cells != Some(0);
                 self.push("| ");
                 self.cells = self.cells.map(|n| n + 1);
             }
@@ -320,8 +322,14 @@ impl<'a> Reader<'a> {
                 self.space = false;
                 self.out.push('`');
             }
-            "td" | "th" => self.push(" "),
+            "td" | "th" => self.space = true,
             "tr" => self.end_row(),
+            "table" => {
+                // The end of a row may be left out in HTML.
+                self.end_row();
+                self.cells = None;
+                self.block();
+            }
             "ul" | "ol" => {
                 self.lists.pop();
                 if self.lists.is_empty() {
@@ -359,8 +367,9 @@ impl<'a> Reader<'a> {
         let Some(cells) = self.cells.filter(|cells| *cells > 0) else {
             return;
         };
-        self.space = false;
-        self.out.push('|');
+        self.space = true;
+        self.push("|");
+        self.cells = Some(0);
         if self.first_row && cells <= 100 {
             self.line();
             self.push(&"|---".repeat(cells));
@@ -780,6 +789,10 @@ mod tests {
         );
         check("use <code>x &amp;&amp; y</code> now", "use `x && y` now");
         check("<blockquote><p>said</p></blockquote>", "> said");
+        check(
+            "<table><tr><th>a<th>b<tr><td>1<td>2</table><pre>x</pre>",
+            "| a | b |\n|---|---|\n| 1 | 2 |\n\n```\nx\n```",
+        );
         check(
             "<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>",
             "| a | b |\n|---|---|\n| 1 | 2 |",

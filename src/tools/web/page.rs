@@ -77,12 +77,17 @@ fn charset_of(content_type: &str) -> Option<&'static Encoding> {
 }
 
 /// Decodes by the mark, the header, the page's own word, or what the bytes look like. A header that says UTF-8 of a text
-/// that is not is not believed.
+/// that is not is not believed, nor one that says Latin of a text that is UTF-8: servers say so of everything.
 fn decode<'a>(bytes: &'a [u8], declared: Option<&'static Encoding>) -> Cow<'a, str> {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[mark..]).0;
     }
     for encoding in [declared, meta_charset(bytes)].into_iter().flatten() {
+        if encoding == encoding_rs::WINDOWS_1252
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            return text.into();
+        }
         let (text, broken) = encoding.decode_without_bom_handling(bytes);
         if !broken || encoding != encoding_rs::UTF_8 {
             return text;
@@ -130,7 +135,7 @@ mod tests {
             status: 200,
             headers: vec![("content-type".to_owned(), content_type.to_owned())],
             body: body.to_vec(),
-            cut: false,
+            cut: None,
             took: Duration::ZERO,
         }
     }
@@ -163,6 +168,14 @@ mod tests {
         assert_eq!(
             text("text/html; charset=utf-8", &gbk(page)),
             format!("html {page}")
+        );
+        assert_eq!(
+            text("text/plain; charset=iso-8859-1", "中文".as_bytes()),
+            "text 中文"
+        );
+        assert_eq!(
+            text("text/plain; charset=iso-8859-1", b"caf\xE9"),
+            "text café"
         );
         assert_eq!(text("text/plain", b"\xEF\xBB\xBFhi"), "text hi");
         assert_eq!(

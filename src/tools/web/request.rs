@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::fetch::{Fetched, Wanted, fetch};
+use super::fetch::{Cut, Fetched, Wanted, fetch};
 use super::guard::{Guard, host_of, origin_of, parse};
 use super::page::{Body, body_of};
 use crate::tools::untrusted::untrusted;
@@ -230,7 +230,12 @@ fn header(name: &str, value: &str) -> Result<(String, String), String> {
 
 fn report(method: Method, fetched: &Fetched, boundary: &str) -> String {
     let size = size_text(fetched.body.len() as u64);
-    let cut = if fetched.cut { " (cut)" } else { "" };
+    let cut = match fetched.cut {
+        None => "",
+        Some(Cut::Size) => " (cut)",
+        Some(Cut::Time) => " (the rest did not come in time)",
+        Some(Cut::Broken) => " (the connection ended early)",
+    };
     let mut out = format!(
         "HTTP {} · {} {} · {size}{cut} · {} ms",
         fetched.status,

@@ -391,6 +391,11 @@ fn bombs_and_endless_bodies_end() {
             &small,
         ),
         "/brotli" => answer("200 OK", "content-encoding: br\r\n", b"xxxx"),
+        "/short" => {
+            let mut whole = answer("200 OK", "content-type: text/plain\r\n", b"so far and more");
+            whole.truncate(whole.len() - 9);
+            whole
+        }
         "/garbage" => b"no http at all\r\n\r\n".to_vec(),
         "/headers" => answer("200 OK", &format!("x: {}\r\n", "y".repeat(100_000)), b"x"),
         _ => answer(
@@ -418,6 +423,11 @@ fn bombs_and_endless_bodies_end() {
         web.err("http_request", get("/headers"))
             .contains("cannot be reached")
     );
+    for tool in ["http_request", "web_fetch"] {
+        let shown = web.ok(tool, get("/short"));
+        assert!(shown.contains("so far"), "{shown}");
+        assert!(shown.contains("the connection ended"), "{shown}");
+    }
     let shown = web.ok("http_request", get("/large"));
     assert!(shown.contains("5.2 MB (cut)"), "{shown:.200}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::fetch::{Fetched, MAX_BODY_BYTES, Wanted, fetch};
+use super::fetch::{Cut, Fetched, MAX_BODY_BYTES, Wanted, fetch};
 use super::guard::{Guard, host_of, parse};
 use super::html::{MAX_TEXT_BYTES, markdown};
 use super::page::{Body, body_of};
@@ -42,8 +42,8 @@ struct Text {
     url: String,
     title: String,
     text: String,
-    /// What was cut off is beyond this many bytes.
-    cut: Option<usize>,
+    /// What is said behind its end if that is not the page's.
+    cut: Option<String>,
 }
 
 /// Arguments of [`WebFetch`].
@@ -168,12 +168,12 @@ fn read(fetched: &Fetched) -> Result<Text, ToolError> {
             words.replace('\n', " ").trim()
         )));
     }
-    let mut cut = fetched.cut.then_some(MAX_BODY_BYTES);
+    let mut cut = fetched.cut.map(not_whole);
     let (title, text) = match body_of(fetched) {
         Body::Html(html) => {
             let page = markdown(&html, &fetched.url);
             if page.cut {
-                cut = Some(MAX_TEXT_BYTES);
+                cut = Some(cut_at(MAX_TEXT_BYTES));
             }
             (page.title, page.text)
         }
@@ -181,7 +181,11 @@ fn read(fetched: &Fetched) -> Result<Text, ToolError> {
         Body::Empty => (String::new(), String::new()),
         Body::Binary(kind) => {
             let size = size_text(fetched.body.len() as u64);
-            let more = if fetched.cut { "more than " } else { "" };
+            let more = if fetched.cut.is_some() {
+                "more than "
+            } else {
+                ""
+            };
             return Err(ToolError::failed(format!(
                 "{url} is no page: {kind}, {more}{size}; web_fetch reads text and HTML only"
             )));
@@ -193,6 +197,18 @@ fn read(fetched: &Fetched) -> Result<Text, ToolError> {
         text,
         cut,
     })
+}
+
+fn not_whole(cut: Cut) -> String {
+    match cut {
+        Cut::Size => cut_at(MAX_BODY_BYTES),
+        Cut::Time => "the rest of the page did not come in time".to_owned(),
+        Cut::Broken => "the connection ended before the page did; the rest is missing".to_owned(),
+    }
+}
+
+fn cut_at(bytes: usize) -> String {
+    format!("the page was cut at {}", size_text(bytes as u64))
 }
 
 fn show(page: &Text, offset: usize, boundary: &str) -> Result<String, ToolError> {
@@ -220,11 +236,8 @@ fn show(page: &Text, offset: usize, boundary: &str) -> Result<String, ToolError>
         out.push_str(&format!(
             "\n[characters {offset}–{end} of {total}; go on with offset {end}]"
         ));
-    } else if let Some(limit) = page.cut {
-        out.push_str(&format!(
-            "\n[the page was cut at {}]",
-            size_text(limit as u64)
-        ));
+    } else if let Some(remark) = &page.cut {
+        out.push_str(&format!("\n[{remark}]"));
     }
     Ok(out)
 }

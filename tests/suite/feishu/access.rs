@@ -235,6 +235,75 @@ fn an_owner_allows_a_call_by_button() {
 }
 
 #[test]
+fn a_button_of_a_question_that_is_open_no_more_says_so() {
+    let Some(service) = super::Service::start() else {
+        return;
+    };
+    let model = ModelServer::queue([Answer::calls([Call::new(
+        "c1",
+        "file_write",
+        json!({"path": "a.txt", "content": "x"}),
+    )])]);
+    let bot = bot_config(
+        &service,
+        json!({"allow_from": ["ou_1"], "owners": ["ou_1"]}),
+    );
+    let home = Home::with_model_and(
+        &model,
+        json!({
+            "channels": {"feishu": bot},
+            "approvals": {"rules": [{"tool": "file_write", "decision": "ask"}]},
+        }),
+    );
+    let _gateway = Gateway::start(&home);
+    service.wait(&json!({"connects": 1}));
+    service.deliver(&text("om_1", "write it"));
+    // The question, or the card that shows the call at work and then the question.
+    let log = service.wait(&json!({"call": "POST .*/messages$"}));
+    let asks = |one: &&Value| one["content"].as_str().unwrap().contains("approve");
+    let mut question = log["sent"].as_array().unwrap().iter().find(asks).cloned();
+    if question.is_none() {
+        let log = service.wait(&json!({"call": "POST .*/messages$", "times": 2}));
+        question = log["sent"].as_array().unwrap().iter().find(asks).cloned();
+    }
+    let question = question.unwrap();
+    let shown = question["message_id"].as_str().unwrap();
+    let card: Value = serde_json::from_str(question["content"].as_str().unwrap()).unwrap();
+    let value = card["body"]["elements"][1]["behaviors"][0]["value"].clone();
+    service.deliver(&text("om_2", "/stop"));
+    service.wait(&json!({"call": format!("PATCH .*/{shown}$")}));
+    let pressed = service.press("ou_1", shown, "oc_1", &value);
+    assert_eq!(pressed["toast"]["type"], "info", "{pressed}");
+    assert!(!home.workspace().join("a.txt").exists());
+}
+
+#[test]
+fn titles_of_groups_are_what_was_said() {
+    let Some(service) = super::Service::start() else {
+        return;
+    };
+    let model = ModelServer::queue([Answer::text("soon")]);
+    let bot = bot_config(
+        &service,
+        json!({"allow_from": ["ou_2", "oc_g"], "owners": ["ou_1"]}),
+    );
+    let home = Home::with_model_and(&model, json!({"channels": {"feishu": bot}}));
+    let _gateway = Gateway::start(&home);
+    service.wait(&json!({"connects": 1}));
+    service.deliver(&group_text("om_1", "ou_2", "周报在哪里？"));
+    service.wait_sent(1);
+    service.deliver(&group_text("om_2", "ou_2", "/info"));
+    let info = service.wait_sent(2)[1].clone();
+    assert!(
+        info.contains("周报在哪里") && !info.contains("untrusted"),
+        "{info}"
+    );
+    // What goes to the model is marked all the same.
+    let asked = model.received()[0].texts("user").concat();
+    assert!(asked.contains("[begin untrusted "), "{asked}");
+}
+
+#[test]
 fn settings_are_checked_at_the_service() {
     let Some(office) = Office::new(ModelServer::queue([])) else {
         return;

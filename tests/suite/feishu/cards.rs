@@ -74,6 +74,59 @@ fn tools_at_work_are_named_and_a_crash_ends_in_the_same_card() {
     assert_eq!(card_texts(&log), ["It is 2."]);
 }
 
+/// Starts an answer that is half shown in its card; the gate lets the rest come.
+fn half_shown(words: &str) -> Option<(Office, Gate)> {
+    let gate = Gate::new();
+    let slow = Answer::text(words).held_after(10, &gate);
+    let office = Office::new(ModelServer::queue([slow]))?;
+    office.service.deliver(&text("om_1", "tell me"));
+    office.service.wait_sent(1);
+    Some((office, gate))
+}
+
+#[test]
+fn a_crash_between_the_finished_card_and_its_mark_repeats_nothing() {
+    let words: Vec<String> = (0..30).map(|n| format!("word{n}")).collect();
+    let words = words.join(" ");
+    let Some((office, gate)) = half_shown(&words) else {
+        return;
+    };
+    // The card is finished, taking the reaction away hangs, and the process dies before the delivery is marked.
+    let unreact = "DELETE .*/om_1/reactions/";
+    let hang = json!({"path": unreact, "times": 1, "hold": true});
+    office.service.control("fault", &hang);
+    gate.release();
+    office.service.wait(&json!({"call": unreact}));
+    let office = office.crash();
+    office.service.wait(&json!({"call": unreact, "times": 2}));
+    let log = office.service.log();
+    assert_eq!(log["sent"].as_array().unwrap().len(), 1, "{}", log["sent"]);
+    assert_eq!(card_texts(&log), [words]);
+}
+
+#[test]
+fn an_answer_leaves_a_card_that_cannot_be_finished() {
+    let words: Vec<String> = (0..30).map(|n| format!("word{n}")).collect();
+    let words = words.join(" ");
+    let Some((office, gate)) = half_shown(&words) else {
+        return;
+    };
+    // For ever, as far as this test goes; messages go through.
+    let down = json!({"path": "/cardkit/", "times": 1_000_000, "code": 1, "status": 503});
+    office.service.control("fault", &down);
+    gate.release();
+    office
+        .service
+        .wait(&json!({"call": "DELETE .*/om_1/reactions/"}));
+    let log = office.service.log();
+    // One message, which shows the whole answer in the end.
+    let sent = log["sent"].as_array().unwrap();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert_eq!(sent[1]["patched"], true);
+    assert_eq!(sent[1]["message_id"], sent[0]["message_id"]);
+    assert!(sent[1]["content"].as_str().unwrap().contains(&words));
+}
+
 #[test]
 fn refused_cards_become_posts_and_refused_posts_texts() {
     let answers = [Answer::text("**one**"), Answer::text("**two**")];

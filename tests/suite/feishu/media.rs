@@ -139,15 +139,21 @@ fn quoted_and_forwarded_messages_are_shown_with_marks() {
         first.contains("quoted Feishu message of a person]\nthe quoted words\n"),
         "{first}"
     );
+    office
+        .service
+        .control("user", &json!({"open_id": "ou_9", "name": "小明"}));
     kept("om_c1", "child one", json!({"upper_message_id": "om_2"}));
-    kept("om_c2", "child two", json!({"upper_message_id": "om_2"}));
+    let by_bot =
+        json!({"upper_message_id": "om_2", "sender": {"id": "cli_x", "sender_type": "app"}});
+    kept("om_c2", "child two", by_bot);
     let forward = json!({"content": "Merged and Forwarded Message"});
     office
         .service
         .deliver(&message("om_2", "merge_forward", &forward, |_| {}));
     office.service.wait_sent(2);
     let second = asked(&office, 1);
-    assert!(second.contains("- child one\n- child two"), "{second}");
+    let said = "- 小明 (ou_9): child one\n- child two";
+    assert!(second.contains(said), "{second}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Service {
     /// Waits until so many messages were sent, and returns their texts.
     #[track_caller]
     pub(super) fn wait_sent(&self, n: usize) -> Vec<String> {
-        let log = self.control("wait", &json!({"sent": n, "timeout": 30}));
+        let log = self.control("wait", &json!({"sent": n, "timeout": 120}));
         let sent: Vec<String> = log["sent"]
             .as_array()
             .unwrap()
@@ -90,14 +90,14 @@ impl Service {
     #[track_caller]
     pub(super) fn wait(&self, what: &Value) -> Value {
         let mut body = what.clone();
-        body["timeout"] = json!(40);
+        body["timeout"] = json!(120);
         self.control("wait", &body)
     }
 
     /// Delivers an event and returns how it was answered.
     #[track_caller]
     pub(super) fn deliver(&self, event: &Value) -> u64 {
-        let answer = self.control("event", &json!({"event": event, "wait": 30}));
+        let answer = self.control("event", &json!({"event": event, "wait": 120}));
         answer["answers"][0]["code"].as_u64().unwrap_or(0)
     }
 
@@ -113,7 +113,7 @@ impl Service {
                 "context": {"open_message_id": message, "open_chat_id": chat},
             }),
         );
-        let answer = self.control("event", &json!({"event": event, "wait": 30}));
+        let answer = self.control("event", &json!({"event": event, "wait": 120}));
         let data = answer["answers"][0]["data"].as_str().unwrap();
         let data = base64::engine::general_purpose::STANDARD
             .decode(data)
@@ -135,7 +135,7 @@ pub(super) fn post(base: &str, path: &str, headers: &[(&str, &str)], body: &str)
     let host = base.strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(host).unwrap();
     socket
-        .set_read_timeout(Some(Duration::from_secs(90)))
+        .set_read_timeout(Some(Duration::from_secs(180)))
         .unwrap();
     let lines: String = headers
         .iter()

@@ -86,6 +86,14 @@ fn posted_events_are_checked_opened_and_answered_once() {
     assert_eq!(post(&base(&gateway), PATH, &[], "no json").0, 400);
     assert_eq!(post(&base(&gateway), PATH, &[], "").0, 400);
     assert_eq!(post(&base(&gateway), "/channels/other", &[], "{}").0, 400);
+    // As deep as it may be, and deeper; whoever sends it needs no secret.
+    for depth in [126, 60_000] {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let status = post(&base(&gateway), PATH, &[], &deep).0;
+            assert!(status == 400 || status == 403, "{status}");
+        }
+    }
     assert_eq!(
         post_sealed(&gateway, &text("om_4", "still there?"), now()).0,
         200

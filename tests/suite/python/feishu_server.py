@@ -666,9 +666,14 @@ class Handler(BaseHTTPRequestHandler):
     def api(self, path, query, raw):
         call = f"{self.command} {path}"
         world.calls.append(call)
+        world.changed.notify_all()
         for fault in world.faults:
             if "path" in fault and fault["times"] > 0 and re.search(fault["path"], call):
                 fault["times"] -= 1
+                if fault.get("hold"):
+                    # No answer, as from a service that hangs; whoever asks is killed before it gives up.
+                    world.changed.wait_for(lambda: False, 100)
+                    raise ConnectionResetError
                 if fault.get("after"):
                     # It happens, and the answer is lost.
                     self.route(path, query, raw)

@@ -580,13 +580,13 @@ fn odd_ids_are_legal_in_both_forms() {
 }
 
 #[test]
-fn what_is_too_long_is_left_out() {
+fn what_is_too_long_is_told_or_left_out() {
     let long = "x".repeat(300 * 1024);
     let call = call_block("a", "f", &format!("{{\"x\":\"{long}\"}}"));
     check(
         "arguments",
         stream(&[call], "tool_use"),
-        r#"length "" [] x1"#,
+        r#"tool_calls "" [f {] x1"#,
     );
     let pieces: Vec<Value> = (0..5).map(|_| thinking(0, &long)).collect();
     let thought = (json!({"type": "thinking", "thinking": ""}), pieces);

@@ -156,8 +156,8 @@ impl Block {
         }
     }
 
-    /// Makes the call of a block, with an id that no other call of the answer has.
-    fn call(&mut self, ids: &mut BTreeSet<String>) -> ToolCall {
+    /// Makes the call of a block, with an id that no other call of the answer has; `half` if the output limit cut it off.
+    fn call(&mut self, half: bool, ids: &mut BTreeSet<String>) -> ToolCall {
         let given = self.words("id");
         let id = if given.is_empty() || ids.contains(legal_id(&given).as_ref()) {
             format!("toolu_{}", uuid::Uuid::now_v7().simple())
@@ -169,7 +169,14 @@ impl Block {
             name if name.is_empty() => NO_NAME.to_owned(),
             name => name.into_owned(),
         };
-        let arguments = self.arguments();
+        let given = self.arguments();
+        let arguments = if self.too_long || given.len() > MAX_ARGUMENT_BYTES {
+            ToolCall::TOO_LONG.to_owned()
+        } else if half {
+            ToolCall::CUT_OFF.to_owned()
+        } else {
+            given
+        };
         let input = if is_object(&arguments) {
             arguments.clone()
         } else {
@@ -230,32 +237,26 @@ pub(super) struct Built {
     pub(super) parts: Vec<Part>,
     /// All blocks as JSON texts, unless the parts say the same or a block is not whole.
     pub(super) native: Option<Vec<String>>,
-    /// A call was left out because it is half built or too long.
-    pub(super) dropped: bool,
 }
 
 /// Ends an answer. What ended too early runs no calls and has no native form; at the output limit the last block is not
-/// whole, and is left out unless it is text.
+/// whole, and is left out unless it is text or a call that the model can be told about.
 pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
     let broken = matches!(stop, StopReason::Truncated | StopReason::Refused);
     let mut built = Built::default();
-    if stop == StopReason::Length
-        && let Some(half) = blocks.pop_if(|block| block.kind != Kind::Text)
-    {
-        built.dropped = half.kind == Kind::ToolUse;
+    let at_limit = stop == StopReason::Length;
+    if at_limit {
+        blocks.pop_if(|block| matches!(block.kind, Kind::Thinking | Kind::Other));
     }
+    let last = blocks.len().saturating_sub(1);
     let mut content = Vec::with_capacity(blocks.len());
     let (mut plain, mut exact, mut n_calls) = (true, !broken, 0);
     let mut ids = BTreeSet::new();
-    for mut block in blocks {
+    for (at, mut block) in blocks.into_iter().enumerate() {
         match block.kind {
             // Services send empty texts and refuse them.
             Kind::Text if block.is_blank() => continue,
             Kind::ToolUse if broken => continue,
-            Kind::ToolUse if block.too_long => {
-                built.dropped = true;
-                continue;
-            }
             Kind::ToolUse if n_calls == MAX_CALLS => {
                 log::warn!(
                     "the model asked for more than {MAX_CALLS} calls at once; the rest is left out"
@@ -264,7 +265,8 @@ pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
             }
             Kind::ToolUse => {
                 n_calls += 1;
-                built.parts.push(Part::ToolCall(block.call(&mut ids)));
+                let half = at_limit && at == last;
+                built.parts.push(Part::ToolCall(block.call(half, &mut ids)));
             }
             Kind::Text => built.parts.push(Part::Text(block.grown.clone())),
             Kind::Thinking | Kind::Other => exact &= !block.too_long,

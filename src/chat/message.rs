@@ -24,6 +24,13 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
+impl ToolCall {
+    /// Stands for arguments that were longer than is taken. No JSON: such a call is never run.
+    pub const TOO_LONG: &'static str = "[left out: longer than 256 KiB]";
+    /// Stands for arguments that the model's output limit cut off. No JSON: such a call is never run.
+    pub const CUT_OFF: &'static str = "[cut off at the model's output limit]";
+}
+
 /// What a tool call gave back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ToolResult {

@@ -22,8 +22,6 @@ pub(crate) const MAX_REASONING_BYTES: usize = 1024 * 1024;
 pub(crate) const MAX_CALLS: usize = 64;
 /// Longest arguments of one call.
 pub(crate) const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
-/// What stands for longer arguments: an object that ends too early, which the check of arguments answers with what to do.
-pub(crate) const TOO_LONG_ARGUMENTS: &str = "{";
 
 /// One read takes at most this much.
 const BUFFER_BYTES: usize = 16 * 1024;

@@ -6,6 +6,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::similar;
+use crate::chat::ToolCall;
 
 /// Longest accepted argument text, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -39,6 +40,15 @@ pub fn check_arguments(schema: &Value, raw: &str) -> Result<Value, String> {
 }
 
 fn parse_object(raw: &str) -> Result<Value, String> {
+    match raw {
+        ToolCall::TOO_LONG => {
+            return Err("not run: the arguments are longer than 256 KiB and were left out; do the work in smaller parts".to_owned());
+        }
+        ToolCall::CUT_OFF => {
+            return Err("not run: your output limit cut the call off before its arguments were complete; send the call again, in smaller parts if it is long".to_owned());
+        }
+        _ => {}
+    }
     if raw.len() > MAX_BYTES {
         return Err(format!(
             "the arguments have {} bytes, more than {MAX_BYTES}; do the work in several smaller calls",

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::super::history::{NO_NAME, is_object, legal_id};
 use super::super::leaf::words;
-use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, MAX_REASONING_BYTES, TOO_LONG_ARGUMENTS};
+use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, MAX_REASONING_BYTES};
 use super::decode::Fields;
 use crate::chat::{Part, StopReason, ToolCall};
 
@@ -156,8 +156,8 @@ impl Block {
         }
     }
 
-    /// Makes the call of a block, with an id that no other call of the answer has.
-    fn call(&mut self, ids: &mut BTreeSet<String>) -> ToolCall {
+    /// Makes the call of a block, with an id that no other call of the answer has; `half` if the output limit cut it off.
+    fn call(&mut self, half: bool, ids: &mut BTreeSet<String>) -> ToolCall {
         let given = self.words("id");
         let id = if given.is_empty() || ids.contains(legal_id(&given).as_ref()) {
             format!("toolu_{}", uuid::Uuid::now_v7().simple())
@@ -169,7 +169,14 @@ impl Block {
             name if name.is_empty() => NO_NAME.to_owned(),
             name => name.into_owned(),
         };
-        let arguments = self.arguments();
+        let given = self.arguments();
+        let arguments = if self.too_long || given.len() > MAX_ARGUMENT_BYTES {
+            ToolCall::TOO_LONG.to_owned()
+        } else if half {
+            ToolCall::CUT_OFF.to_owned()
+        } else {
+            given
+        };
         let input = if is_object(&arguments) {
             arguments.clone()
         } else {
@@ -230,24 +237,22 @@ pub(super) struct Built {
     pub(super) parts: Vec<Part>,
     /// All blocks as JSON texts, unless the parts say the same or a block is not whole.
     pub(super) native: Option<Vec<String>>,
-    /// A call was left out because it is half built.
-    pub(super) dropped: bool,
 }
 
 /// Ends an answer. What ended too early runs no calls and has no native form; at the output limit the last block is not
-/// whole, and is left out unless it is text.
+/// whole, and is left out unless it is text or a call that the model can be told about.
 pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
     let broken = matches!(stop, StopReason::Truncated | StopReason::Refused);
     let mut built = Built::default();
-    if stop == StopReason::Length
-        && let Some(half) = blocks.pop_if(|block| block.kind != Kind::Text)
-    {
-        built.dropped = half.kind == Kind::ToolUse;
+    let at_limit = stop == StopReason::Length;
+    if at_limit {
+        blocks.pop_if(|block| matches!(block.kind, Kind::Thinking | Kind::Other));
     }
+    let last = blocks.len().saturating_sub(1);
     let mut content = Vec::with_capacity(blocks.len());
     let (mut plain, mut exact, mut n_calls) = (true, !broken, 0);
     let mut ids = BTreeSet::new();
-    for mut block in blocks {
+    for (at, mut block) in blocks.into_iter().enumerate() {
         match block.kind {
             // Services send empty texts and refuse them.
             Kind::Text if block.is_blank() => continue,
@@ -260,11 +265,8 @@ pub(super) fn build(mut blocks: Vec<Block>, stop: StopReason) -> Built {
             }
             Kind::ToolUse => {
                 n_calls += 1;
-                if block.too_long {
-                    TOO_LONG_ARGUMENTS.clone_into(&mut block.grown);
-                    exact = false;
-                }
-                built.parts.push(Part::ToolCall(block.call(&mut ids)));
+                let half = at_limit && at == last;
+                built.parts.push(Part::ToolCall(block.call(half, &mut ids)));
             }
             Kind::Text => built.parts.push(Part::Text(block.grown.clone())),
             Kind::Thinking | Kind::Other => exact &= !block.too_long,

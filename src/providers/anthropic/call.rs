@@ -120,11 +120,7 @@ fn stop_with_calls(stop: StopReason, built: &Built) -> StopReason {
         .parts
         .iter()
         .any(|part| matches!(part, Part::ToolCall(_)));
-    match (built.dropped, calls) {
-        (true, _) => StopReason::Length,
-        (false, true) => StopReason::ToolCalls,
-        (false, false) => stop,
-    }
+    if calls { StopReason::ToolCalls } else { stop }
 }
 
 fn message(

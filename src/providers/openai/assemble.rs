@@ -16,7 +16,7 @@ use super::super::read::{
 };
 use super::super::retry::Failure;
 use super::super::{ProviderError, Reply};
-use super::calls::{CallBuilder, Calls};
+use super::calls::{Built, CallBuilder};
 use super::decode::{self, Choice, Chunk, Piece};
 use super::think::{Found, ThinkFilter};
 use crate::chat::{Message, Native, Part, Role, StopReason};
@@ -205,31 +205,23 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    fn reply(self, stop: StopReason, calls: Calls, feed: &Feed<'_>) -> Reply {
+    fn reply(self, stop: StopReason, calls: Vec<Built>, feed: &Feed<'_>) -> Reply {
         // A broken stream runs nothing; otherwise whole calls are run, whatever the reason says.
         let calls = match stop {
-            StopReason::Truncated | StopReason::Refused => Calls {
-                built: Vec::new(),
-                dropped: false,
-            },
+            StopReason::Truncated | StopReason::Refused => Vec::new(),
             _ => calls,
         };
-        let stop = match (calls.dropped, calls.built.is_empty()) {
-            (true, _) => StopReason::Length,
-            (false, false) => StopReason::ToolCalls,
-            (false, true) => stop,
+        let stop = if calls.is_empty() {
+            stop
+        } else {
+            StopReason::ToolCalls
         };
         let native = self.native(&calls);
-        let mut parts = Vec::with_capacity(calls.built.len() + 1);
+        let mut parts = Vec::with_capacity(calls.len() + 1);
         if !self.text.is_empty() {
             parts.push(Part::Text(self.text));
         }
-        parts.extend(
-            calls
-                .built
-                .into_iter()
-                .map(|built| Part::ToolCall(built.call)),
-        );
+        parts.extend(calls.into_iter().map(|built| Part::ToolCall(built.call)));
         Reply {
             message: Message {
                 role: Role::Assistant,
@@ -245,7 +237,7 @@ impl<'a> Assembler<'a> {
 
     /// What must go back with this message, under the names it came with, and what was reasoned in its text: that goes
     /// back to nobody, but people may read it.
-    fn native(&self, calls: &Calls) -> Option<Native> {
+    fn native(&self, calls: &[Built]) -> Option<Native> {
         let mut data = Map::new();
         for (name, text) in [
             ("reasoning_content", &self.reasoning_content),
@@ -263,7 +255,6 @@ impl<'a> Assembler<'a> {
             data.insert("reasoning_details".to_owned(), details);
         }
         let extra: Map<String, Value> = calls
-            .built
             .iter()
             .filter_map(|built| {
                 let extra = serde_json::from_str(built.extra.as_deref()?.get()).ok()?;

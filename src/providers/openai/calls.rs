@@ -1,14 +1,14 @@
 //! Puts tool calls together from their pieces, whichever way a service numbers them.
 //!
 //! Pure; runs on the turn that asks. A call is never guessed complete: what an answer cut off is told apart by whether its
-//! arguments are a whole JSON object.
+//! arguments are a whole JSON object. Half a call, or one that is too long, keeps its name, so that the model can be told.
 
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
 use super::super::history::{NO_NAME, is_object};
-use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS, TOO_LONG_ARGUMENTS};
+use super::super::read::{MAX_ARGUMENT_BYTES, MAX_CALLS};
 use super::decode::CallPiece;
 use crate::chat::ToolCall;
 
@@ -26,13 +26,6 @@ struct Slot {
 pub(super) struct Built {
     pub(super) call: ToolCall,
     pub(super) extra: Option<Box<RawValue>>,
-}
-
-/// What became of all pieces.
-pub(super) struct Calls {
-    pub(super) built: Vec<Built>,
-    /// A call was left out because it is half built.
-    pub(super) dropped: bool,
 }
 
 /// The calls of one answer while their pieces arrive.
@@ -95,23 +88,26 @@ impl CallBuilder {
         (!other_id && !another_whole_call).then_some(at)
     }
 
-    /// Ends the answer. If it was cut off, the last call counts only if it is whole.
-    pub(super) fn build(self, cut_off: bool) -> Calls {
+    /// Ends the answer. If the output limit cut it off, the last call counts only if it is whole; one without a name is
+    /// left out.
+    pub(super) fn build(self, cut_off: bool) -> Vec<Built> {
         let last = self.slots.len().saturating_sub(1);
         let mut ids = BTreeSet::new();
-        let mut calls = Calls {
-            built: Vec::with_capacity(self.slots.len()),
-            dropped: false,
-        };
-        for (at, slot) in self.slots.into_iter().enumerate() {
-            let half = cut_off && at == last && (slot.too_long || !is_object(&slot.arguments));
-            if half {
-                calls.dropped = true;
-            } else if !slot.name.is_empty() || !slot.arguments.trim().is_empty() {
-                calls.built.push(slot.build(&mut ids));
+        let mut built = Vec::with_capacity(self.slots.len());
+        for (at, mut slot) in self.slots.into_iter().enumerate() {
+            if slot.too_long {
+                ToolCall::TOO_LONG.clone_into(&mut slot.arguments);
+            } else if cut_off && at == last && !is_object(&slot.arguments) {
+                if slot.name.is_empty() {
+                    continue;
+                }
+                ToolCall::CUT_OFF.clone_into(&mut slot.arguments);
+            }
+            if !slot.name.is_empty() || !slot.arguments.trim().is_empty() {
+                built.push(slot.build(&mut ids));
             }
         }
-        calls
+        built
     }
 }
 
@@ -149,9 +145,7 @@ impl Slot {
             self.id
         };
         ids.insert(id.clone());
-        let arguments = if self.too_long {
-            TOO_LONG_ARGUMENTS.to_owned()
-        } else if self.arguments.trim().is_empty() {
+        let arguments = if self.arguments.trim().is_empty() {
             "{}".to_owned()
         } else {
             self.arguments
@@ -177,7 +171,7 @@ mod tests {
     use super::*;
 
     /// Builds calls from pieces; returns "name arguments" of each, and the ids.
-    fn build(pieces: &[&str], cut_off: bool) -> (Vec<String>, Vec<String>, bool) {
+    fn build(pieces: &[&str], cut_off: bool) -> (Vec<String>, Vec<String>) {
         let mut builder = CallBuilder::default();
         for piece in pieces {
             builder.piece(&serde_json::from_str(piece).unwrap());
@@ -185,16 +179,14 @@ mod tests {
         let calls = builder.build(cut_off);
         let text = |built: &Built| format!("{} {}", built.call.name, built.call.arguments);
         (
-            calls.built.iter().map(text).collect(),
-            calls.built.into_iter().map(|built| built.call.id).collect(),
-            calls.dropped,
+            calls.iter().map(text).collect(),
+            calls.into_iter().map(|built| built.call.id).collect(),
         )
     }
 
     fn check(pieces: &[&str], expected: &[&str]) {
-        let (calls, ids, dropped) = build(pieces, false);
+        let (calls, ids) = build(pieces, false);
         assert_eq!(calls, expected, "{pieces:?}");
-        assert!(!dropped);
         let unique: BTreeSet<&String> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len());
         assert!(ids.iter().all(|id| !id.is_empty()));
@@ -297,22 +289,23 @@ mod tests {
         for _ in 0..2 {
             builder.whole(&serde_json::from_str(call).unwrap());
         }
-        let built = builder.build(false).built;
+        let built = builder.build(false);
         assert_eq!(built[0].call.id, "a");
         assert!(built[1].call.id.starts_with("call_"));
     }
 
     #[test]
-    fn a_cut_off_answer_loses_only_its_half_call() {
+    fn a_cut_off_answer_runs_all_but_its_half_call() {
         let whole = r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}"#;
         let half = r#"{"index":1,"id":"b","function":{"name":"g","arguments":"{\"x\":"}}"#;
         let bare = r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#;
+        let told = format!("g {}", ToolCall::CUT_OFF);
         for last in [half, bare] {
-            let (calls, _, dropped) = build(&[whole, last], true);
-            assert_eq!((calls, dropped), (vec!["f {}".to_owned()], true));
+            assert_eq!(build(&[whole, last], true).0, ["f {}", &told]);
         }
-        let (calls, _, dropped) = build(&[whole], true);
-        assert_eq!((calls.len(), dropped), (1, false));
+        let nameless = r#"{"index":1,"id":"b","function":{"arguments":"{\"x\":"}}"#;
+        assert_eq!(build(&[whole, nameless], true).0, ["f {}"]);
+        assert_eq!(build(&[whole], true).0, ["f {}"]);
     }
 
     #[test]
@@ -321,13 +314,14 @@ mod tests {
             r#"{{"index":0,"id":"a","function":{{"name":"f","arguments":"{}"}}}}"#,
             "x".repeat(MAX_ARGUMENT_BYTES + 1)
         );
+        let told = format!("f {}", ToolCall::TOO_LONG);
         // What arrives behind a piece that was too long must not make it look whole.
         let start = r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":\""}}"#;
         let end = r#"{"index":0,"function":{"arguments":"\"}"}}"#;
         for pieces in [&[long.as_str()][..], &[start, long.as_str(), end]] {
-            let (calls, _, dropped) = build(pieces, false);
-            assert_eq!((calls, dropped), (vec!["f {".to_owned()], false));
-            assert!(build(pieces, true).0.is_empty());
+            for cut_off in [false, true] {
+                assert_eq!(build(pieces, cut_off).0, [told.as_str()]);
+            }
         }
         let many: Vec<String> = (0..100)
             .map(|n| format!(r#"{{"index":{n},"id":"{n}","function":{{"name":"f"}}}}"#))
@@ -342,7 +336,7 @@ mod tests {
             })
             .collect();
         let unnumbered: Vec<&str> = unnumbered.iter().map(String::as_str).collect();
-        let (calls, _, _) = build(&unnumbered, false);
+        let (calls, _) = build(&unnumbered, false);
         assert_eq!(calls, vec!["f {}"; MAX_CALLS]);
     }
 }

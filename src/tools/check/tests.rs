@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::check_arguments;
+use crate::chat::ToolCall;
 
 fn schema() -> Value {
     json!({
@@ -332,5 +333,17 @@ proptest! {
         if let Ok(fitted) = check_arguments(&schema(), &arguments.to_string()) {
             prop_assert_eq!(check_arguments(&schema(), &fitted.to_string()), Ok(fitted));
         }
+    }
+}
+
+#[test]
+fn calls_without_their_arguments_are_told_why_they_did_not_run() {
+    for (stands_for_them, told) in [
+        (ToolCall::TOO_LONG, "longer than 256 KiB"),
+        (ToolCall::CUT_OFF, "your output limit cut the call off"),
+    ] {
+        let fault = check_arguments(&json!({"type": "object"}), stands_for_them).unwrap_err();
+        assert!(fault.starts_with("not run: "), "{fault}");
+        assert!(fault.contains(told), "{fault}");
     }
 }

@@ -299,20 +299,14 @@ fn calls(rows: &mut Rows, kind: &str, streams: bool) {
     });
     if streams || kind == "openai" {
         // A plain message holds its input as JSON: half a call cannot be told there.
-        rows.one(
-            "half a call at the limit",
-            || Answer::calls([calculator("c", "{\"expression\": \"6*")]).finish("length"),
-            Ends(LIMIT),
-        );
-        rows.one(
-            "arguments without end",
-            || {
-                let long = json!({"expression": "1+".repeat(200_000)}).to_string();
-                Answer::calls([calculator("c", &long)]).saying("Well.")
-            },
-            Ends(LIMIT),
-        );
+        rows.round("half a call at the limit", || {
+            Answer::calls([calculator("c", "{\"expression\": \"6*")]).finish("length")
+        });
     }
+    rows.round("arguments without end", || {
+        let long = json!({"expression": "1+".repeat(200_000)}).to_string();
+        Answer::calls([calculator("c", &long)]).saying("Well.")
+    });
 }
 
 /// Answers that are none.

@@ -117,17 +117,17 @@ fn streams() {
         (
             "half a call at the limit",
             s(&[hello.clone(), call("a", r#"{"x"#)], "max_tokens"),
-            r#"length "hello" [] x1"#,
+            r#"tool_calls "hello" [f [cut off at the model's output limit]] x1"#,
         ),
         (
             "a call at the limit that looks whole",
             s(&[call("a", "{}"), call("b", "{}")], "max_tokens"),
-            r#"length "" [f {}] x1"#,
+            r#"tool_calls "" [f {}, f [cut off at the model's output limit]] x1"#,
         ),
         (
             "an empty call at the limit",
             s(&[call("a", "")], "max_tokens"),
-            r#"length "" [] x1"#,
+            r#"tool_calls "" [f [cut off at the model's output limit]] x1"#,
         ),
         (
             "a server tool",
@@ -372,7 +372,7 @@ fn plain_responses() {
         (
             "a call at the limit",
             plain(&json!([text, call("a", json!({}))]), "max_tokens"),
-            r#"length "a" [] x1"#,
+            r#"tool_calls "a" [f [cut off at the model's output limit]] x1"#,
         ),
         (
             "empty content",
@@ -580,13 +580,13 @@ fn odd_ids_are_legal_in_both_forms() {
 }
 
 #[test]
-fn what_is_too_long_is_told_or_left_out() {
+fn what_is_too_long_is_left_out() {
     let long = "x".repeat(300 * 1024);
     let call = call_block("a", "f", &format!("{{\"x\":\"{long}\"}}"));
     check(
         "arguments",
         stream(&[call], "tool_use"),
-        r#"tool_calls "" [f {] x1"#,
+        r#"tool_calls "" [f [left out: longer than 256 KiB]] x1"#,
     );
     let pieces: Vec<Value> = (0..5).map(|_| thinking(0, &long)).collect();
     let thought = (json!({"type": "thinking", "thinking": ""}), pieces);

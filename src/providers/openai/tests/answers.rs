@@ -180,7 +180,7 @@ fn streams() {
                 finish("length"),
                 done(),
             ],
-            r#"length "" [f {}] x1"#,
+            r#"tool_calls "" [f {}, g [cut off at the model's output limit]] x1"#,
         ),
         (
             "length with whole calls",
@@ -266,7 +266,7 @@ fn plain_responses() {
                 r#"{"content":"a","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]}"#,
                 "length",
             ),
-            r#"length "a" [] x1"#,
+            r#"tool_calls "a" [f [cut off at the model's output limit]] x1"#,
         ),
         (
             "refusal",

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use super::Deps;
-use super::apply::shown_input;
+use super::inputs::shown_input;
 use super::replies::{answer_reply, error_reply};
 use crate::bus::ErrorCode;
 use crate::chat::{Message, Part, Role, SessionId, StopReason};

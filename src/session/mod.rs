@@ -15,6 +15,7 @@ mod commands;
 mod compress;
 mod detail;
 mod ending;
+mod inputs;
 mod journal;
 mod ops;
 mod outage;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::apply::shown_input;
 use super::detail::{self, meter_of_dialog};
+use super::inputs::shown_input;
 use super::search::search;
 use super::{transcript, wording};
 use crate::bus::{

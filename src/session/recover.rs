@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::active::Waiting;
 use super::actor::Actor;
-use super::apply::{preview, shown_input};
+use super::inputs::{preview, shown_input};
 use crate::observability::Part;
 use crate::storage::DialogRow;
 

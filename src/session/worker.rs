@@ -12,10 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use super::active::TurnControl;
-use super::apply::shown_input;
 use super::compress;
 use super::detail::meter_of_turn;
 use super::ending::{Ended, end_messages, store_delivery};
+use super::inputs::shown_input;
 use super::journal::{StepJournal, store_step};
 use super::outage::persist;
 use super::replies::{Replies, error_reply};

@@ -71,5 +71,5 @@ pub(super) fn one_or_current(
 
 /// Repeats at most a line of what a person typed.
 fn shortened(text: &str) -> String {
-    crate::session::apply::preview(text)
+    crate::session::inputs::preview(text)
 }

@@ -13,6 +13,9 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 /// Makes everything read-only that is mounted now, but for what lies below `writable`: true paths, none inside another.
 pub(super) fn all_but(writable: &[PathBuf]) -> io::Result<()> {
+    if writable.iter().any(|path| path == Path::new("/")) {
+        return Ok(());
+    }
     // Copied before and put over themselves after: a single folder of a mount has no flag of its own.
     let copies: Vec<(&PathBuf, OwnedFd)> = writable
         .iter()

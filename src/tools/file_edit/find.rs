@@ -161,8 +161,9 @@ fn line_list(lines: &[usize]) -> String {
 }
 
 fn ambiguous(lines: &[usize]) -> String {
+    let several = if lines.len() == 1 { "line" } else { "lines" };
     format!(
-        "the old text stands in more than one place (lines {}); add lines around it to make it unique, or set \"all\": true",
+        "the old text stands in more than one place ({several} {}); add lines around it to make it unique, or set \"all\": true",
         line_list(lines)
     )
 }

@@ -115,7 +115,7 @@ fn a_piece_much_like_one_place_is_found() {
 #[test]
 fn ambiguity_is_refused_with_the_lines() {
     refused("a\nb\na\n", "a", "x", "more than one place (lines 1, 3)");
-    refused("aaa", "aa", "x", "more than one place (lines 1)");
+    refused("aaa", "aa", "x", "more than one place (line 1)");
     refused(
         "  a\nb\n    a\n",
         "\ta",

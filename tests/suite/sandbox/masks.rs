@@ -49,6 +49,28 @@ fn private_files_and_folders_are_covered_and_the_rest_is_not() {
 }
 
 #[test]
+fn what_is_not_writable_is_read_only_and_the_rest_is_not() {
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    let file = outside.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let file = file.display();
+    let command = format!("chmod 600 {file}; echo x >w && chmod 640 w && chmod 640 $HOME $TMPDIR");
+    let outcome = Ground::new().run(&command);
+    assert_eq!(outcome.end, End::Exited(0), "{}", outcome.output);
+    assert!(
+        outcome.output.contains("Read-only file system"),
+        "{}",
+        outcome.output
+    );
+    let inside = Ground::with(|policy| policy.write_paths = vec![outside.path().into()]);
+    let all = Ground::with(|policy| policy.write_paths = vec!["/".into()]);
+    for ground in [inside, all] {
+        let outcome = ground.run(&format!("chmod 600 {file} && echo y >{file}"));
+        assert_eq!(outcome.end, End::Exited(0), "{}", outcome.output);
+    }
+}
+
+#[test]
 fn calls_side_by_side_have_their_own_views() {
     let (ground, _more) = ground();
     let outcome = ground.run("cat db");

@@ -189,7 +189,8 @@ fn tool(entry: &Entry, call: &Call, cx: &Context) -> Rows {
     let signs = signs(cx.widths);
     let auto = match call.state {
         CallState::Failed => true,
-        CallState::Running | CallState::Done | CallState::Stopped => false,
+        CallState::Done => exit_code(call).is_some_and(|code| code != 0),
+        CallState::Running | CallState::Stopped => false,
     };
     let is_open = match (entry.fold, cx.tools_open) {
         (Fold::Open, _) | (Fold::Auto, Some(true)) => true,
@@ -249,15 +250,19 @@ fn tool(entry: &Entry, call: &Call, cx: &Context) -> Rows {
 /// One line: marker, name, the argument that matters; on the right the state as sign and word, and the time.
 fn head(call: &Call, is_open: bool, lines: &[&str], cx: &Context) -> Row {
     let signs = signs(cx.widths);
-    let (sign, word, role) = match call.state {
-        CallState::Running => (signs.running, "running", Role::Accent),
-        CallState::Done => (signs.done, "done", Role::Good),
-        CallState::Failed => (signs.failed, "failed", Role::Bad),
-        CallState::Stopped => (signs.stopped, "stopped", Role::Warn),
+    let code = exit_code(call);
+    let (sign, word, role) = match (call.state, code) {
+        (CallState::Running, _) => (signs.running, "running".into(), Role::Accent),
+        (CallState::Done, None) => (signs.done, "done".into(), Role::Good),
+        (CallState::Done, Some(0)) => (signs.done, "exit 0".into(), Role::Good),
+        (CallState::Done, Some(code)) => (signs.failed, format!("exit {code}"), Role::Bad),
+        (CallState::Failed, _) => (signs.failed, "failed".into(), Role::Bad),
+        (CallState::Stopped, _) => (signs.stopped, "stopped".into(), Role::Warn),
     };
     let mut right = Row::of(format!("{sign} {word}"), Look::of(role));
     if call.state != CallState::Running {
-        let n = lines.len();
+        // The line that tells the code is none of the output.
+        let n = lines.len().saturating_sub(usize::from(code.is_some()));
         if n > 1 && cx.width >= 60 {
             right.push(format!(" {} {n} lines", signs.dot), Look::of(Role::Dim));
         }
@@ -287,6 +292,17 @@ fn head(call: &Call, is_open: bool, lines: &[&str], cx: &Context) -> Row {
         row.push(span.text, span.look);
     }
     cut_row(row, cx)
+}
+
+/// Returns the code with which a finished command ended: `bash` tells it in its last line, `[exit 3]`.
+fn exit_code(call: &Call) -> Option<u32> {
+    if call.name != "bash" || call.state != CallState::Done {
+        return None;
+    }
+    let last = call.output.trim_end().rsplit('\n').next()?;
+    let told = last.strip_prefix("[exit ")?.strip_suffix(']')?;
+    let code = told.split(';').next()?;
+    code.parse().ok()
 }
 
 fn cut_row(row: Row, cx: &Context) -> Row {
@@ -373,6 +389,27 @@ mod tests {
         check("{}", "");
         check("{broken", "{broken");
         check("", "");
+    }
+
+    #[test]
+    fn a_command_tells_its_code() {
+        let code = |name: &str, output: &str, state| {
+            exit_code(&Call {
+                id: "c".to_owned(),
+                name: name.to_owned(),
+                arguments: "{}".to_owned(),
+                output: output.to_owned(),
+                state,
+                took_ms: None,
+            })
+        };
+        assert_eq!(code("bash", "a\n[exit 3]\n", CallState::Done), Some(3));
+        let behind = "[exit 0; stopped in the background: 2]";
+        assert_eq!(code("bash", behind, CallState::Done), Some(0));
+        assert_eq!(code("bash", "[exit 3]\nmore", CallState::Done), None);
+        assert_eq!(code("bash", "[exit soon]", CallState::Done), None);
+        assert_eq!(code("bash", "[exit 3]", CallState::Running), None);
+        assert_eq!(code("file_read", "[exit 3]", CallState::Done), None);
     }
 
     #[test]

@@ -352,6 +352,37 @@ fn a_draft_goes_along_when_its_dialog_goes() {
     );
 }
 
+/// A command that ended with another code than 0 is shown as that, and what it said stays open.
+#[test]
+fn a_failed_command_stays_open_with_its_code() {
+    let mut play = Play::online();
+    play.say("run");
+    for (id, output) in [
+        ("c1", "fine\\n[exit 0]"),
+        ("c2", "no such thing\\n[exit 3]"),
+    ] {
+        play.about(
+            "t-1",
+            "tool_started",
+            &format!(r#""call_id":"{id}","name":"bash","arguments":"{{\"command\":\"x\"}}""#),
+        );
+        play.about(
+            "t-1",
+            "tool_finished",
+            &format!(r#""call_id":"{id}","name":"bash","is_error":false,"content":"{output}","took_ms":5"#),
+        );
+    }
+    let screen = play.screen(80, 24);
+    assert!(
+        screen.contains("✓ exit 0") && !screen.contains("fine"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("✗ exit 3") && screen.contains("no such thing"),
+        "{screen}"
+    );
+}
+
 /// A gateway that knows only the public contract answers each input once and repeats no ids.
 #[test]
 fn a_gateway_that_repeats_no_ids_is_understood() {

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::Rect;
 use unicode_segmentation::UnicodeSegmentation;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::client::text::{Look, Row, Widths, clean};
 use crate::client::theme::Theme;
@@ -47,6 +47,13 @@ impl<'a> Pen<'a> {
             }
             if x + width > area.right() {
                 break;
+            }
+            if let Some(letters) = letters(cluster, width) {
+                for (at, letter) in (x..).zip(letters) {
+                    self.buffer[(at, y)].set_symbol(letter).set_style(style);
+                }
+                x += width;
+                continue;
             }
             let shown = self.widths.shown(cluster);
             let cell = &mut self.buffer[(x, y)];
@@ -97,6 +104,61 @@ impl<'a> Pen<'a> {
             for x in area.x..area.right() {
                 self.buffer[(x, y)].reset();
             }
+        }
+    }
+}
+
+/// Parts a cluster into letters of one column each with their marks, if it is as wide as these: syllables of Devanagari or
+/// Thai. A terminal draws them in as many cells, each of which has to be written anew by itself. `None` for any other
+/// cluster.
+fn letters(cluster: &str, width: u16) -> Option<Vec<&str>> {
+    // Emoji are pictures, flags too, though each half of one has a column of its own.
+    let is_emoji = |c: char| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{1f000}'..);
+    if width < 2 || cluster.contains(is_emoji) {
+        return None;
+    }
+    let mut starts = Vec::new();
+    for (at, c) in cluster.char_indices() {
+        match c.width() {
+            Some(1) => starts.push(at),
+            Some(0) if !starts.is_empty() => {}
+            _ => return None,
+        }
+    }
+    if starts.len() != usize::from(width) {
+        return None;
+    }
+    let ends = starts.iter().skip(1).copied().chain([cluster.len()]);
+    Some(
+        starts
+            .iter()
+            .zip(ends)
+            .map(|(from, to)| &cluster[*from..to])
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_of_a_syllable_have_cells_of_their_own() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 1));
+        let mut pen = Pen::new(&mut buffer, Theme::Mono, Widths::default());
+        assert_eq!(pen.text(0, 0, "स्तेกำ字é", Look::default()), 7);
+        let cells: Vec<&str> = buffer.content().iter().map(|cell| cell.symbol()).collect();
+        assert_eq!(cells, ["स्", "ते", "ก", "ำ", "字", " ", "é", " "]);
+        for whole in [
+            "👨\u{200d}👩\u{200d}👧",
+            "🇨🇳",
+            "❤\u{fe0f}",
+            "字",
+            "e\u{301}",
+            "각",
+        ] {
+            let width = u16::try_from(whole.width()).unwrap();
+            assert_eq!(letters(whole, width), None, "{whole}");
         }
     }
 }

@@ -100,7 +100,7 @@ fn chat_talks_to_a_gateway_behind_tls() {
     std::thread::park_timeout(super::QUIET);
     terminal.keys(&["y"]);
     terminal.wait_until("the end of the turn", |screen| {
-        screen.contains("✓ done") && !screen.contains("stops")
+        screen.contains("✓ exit 0") && !screen.contains("stops")
     });
 }
 

@@ -306,6 +306,7 @@ fn odd_endings() {
         Answer::calls([calculator("toolu_1", "6*7")])
             .saying("Let me see.")
             .finish("length"),
+        Answer::text("It is 42."),
         Answer::text("One").finish("pause_turn"),
         Answer::text(" and two."),
         Answer::calls([]).finish("stop"),
@@ -316,25 +317,31 @@ fn odd_endings() {
         refused,
         "I would rather\n\nThe model declined to answer this. None of it is sent to the model again."
     );
-    let cut = stage.client().ask("what is 6*7?");
-    assert!(cut.starts_with("Let me see.\n\n[cut off at"), "{cut}");
+    let again = stage.client().ask("what is 6*7?");
+    assert!(again.ends_with("It is 42."), "{again}");
     assert_eq!(stage.client().ask("count"), "One and two.");
     assert!(stage.client().ask("hm").contains("empty answer"));
     assert_eq!(stage.client().ask("bye"), "Bye.");
     // The continuation of a paused answer ends with that answer: the rules for new questions do not fit it.
     let received = stage.model.received();
-    let paused = received[3].body["messages"].as_array().unwrap().last();
+    let paused = received[4].body["messages"].as_array().unwrap().last();
     assert_eq!(
         paused.unwrap()["content"],
         json!([{"type": "text", "text": "One"}])
     );
-    assert_eq!(received.len(), 6);
-    let last = &received[5];
-    check_all(&received[5..]);
+    assert_eq!(received.len(), 7);
+    let last = &received[6];
+    check_all(&received[6..]);
     let sent = last.body.to_string();
     assert!(!sent.contains("I would rather"), "{sent}");
     assert!(!sent.contains("do harm"), "{sent}");
-    assert!(!sent.contains("tool_use"), "{sent}");
+    // The call that the limit cut off did not run, and the model was told why.
+    assert_eq!(blocks(last, "tool_use")[0]["input"], json!({}));
+    let told = blocks(last, "tool_result")[0].to_string();
+    assert!(
+        told.contains("your output limit cut the call off"),
+        "{told}"
+    );
 }
 
 /// One turn with a tool round in which the model thinks, as each format spells it.

@@ -215,7 +215,7 @@ def show(tmux, folder):
     tmux.run("send-keys", "C-u")
     time.sleep(0.5)
     tmux.run("send-keys", "y")
-    tmux.wait_for("✓ done · ")
+    tmux.wait_for("✓ exit 0 · ")
     tmux.run("send-keys", "-l", "/")
     tmux.wait_for("/new")
     tmux.save(folder, "commands")
